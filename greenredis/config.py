@@ -1,0 +1,36 @@
+"""Where the server is and how to talk to it: addresses, options, URLs."""
+
+from __future__ import annotations
+
+from .address import Address, Fixed, Locator, address_of
+from .options import (
+    CONNECTION_OPTIONS,
+    OPTIONS,
+    POOL_OPTIONS,
+    REDACTED,
+    UNSUPPORTED_OPTIONS,
+    Option,
+    check_options,
+    redacted,
+    validate,
+)
+from .tls import ssl_context
+from .url import parse_url
+
+__all__ = [
+    "CONNECTION_OPTIONS",
+    "OPTIONS",
+    "POOL_OPTIONS",
+    "REDACTED",
+    "UNSUPPORTED_OPTIONS",
+    "Address",
+    "Fixed",
+    "Locator",
+    "Option",
+    "address_of",
+    "check_options",
+    "parse_url",
+    "redacted",
+    "ssl_context",
+    "validate",
+]

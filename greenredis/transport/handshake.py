@@ -1,0 +1,99 @@
+"""What a new connection says first: one write, one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    ConnectionError,
+    NoPermissionError,
+    ResponseError,
+)
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+Words = tuple[Any, ...]
+
+
+def shake_hands(connection: Connection) -> None:
+    """Log in, choose the protocol, the name and the database.
+
+    A server that does not know HELLO is spoken to in RESP2, unless RESP3 was asked for.  What a
+    server or its ACL does not know of CLIENT SETINFO is no error; wrong credentials are.
+    """
+    credentials = connection.credentials()
+    if connection.protocol == 3 and _hello(connection, credentials):
+        return
+    connection.protocol = 2
+    _classic(connection, credentials)
+
+
+def _hello(connection: Connection, credentials: Sequence[str]) -> bool:
+    hello: list[Any] = ["HELLO", 3]
+    if credentials:
+        user, password = credentials if len(credentials) == 2 else ("default", credentials[0])
+        hello += ["AUTH", user, password]
+    commands = [tuple(hello), *_common(connection)]
+    replies = connection.ask(commands)
+    if isinstance(replies[0], ResponseError) and _is_unknown(replies[0]):
+        if connection.must_be_resp3:
+            raise replies[0]
+        return False
+    connection.handshake_metadata = _checked(replies[0])
+    _check(commands[1:], replies[1:])
+    return True
+
+
+def _classic(connection: Connection, credentials: Sequence[str]) -> None:
+    commands: list[Words] = [("AUTH", *credentials)] if credentials else []
+    commands += _common(connection)
+    replies = connection.ask(commands) if commands else []
+    if replies and isinstance(replies[0], AuthenticationWrongNumberOfArgsError):
+        commands[0] = ("AUTH", credentials[-1])  # before Redis 6 there was a password only
+        replies = connection.ask(commands)
+    _check(commands, replies)
+
+
+def _common(connection: Connection) -> list[Words]:
+    commands: list[Words] = []
+    if connection.client_name:
+        commands.append(("CLIENT", "SETNAME", connection.client_name))
+    info = connection.driver_info
+    if info is not None and info.formatted_name:
+        commands.append(("CLIENT", "SETINFO", "LIB-NAME", info.formatted_name))
+    if info is not None and info.lib_version:
+        commands.append(("CLIENT", "SETINFO", "LIB-VER", info.lib_version))
+    if connection.db:
+        commands.append(("SELECT", connection.db))
+    if connection.read_from_replica:
+        commands.append(("READONLY",))
+    return commands
+
+
+def _check(commands: Sequence[Words], replies: Sequence[Any]) -> None:
+    for command, reply in zip(commands, replies):
+        if command[:2] != ("CLIENT", "SETINFO") and not _is_unknown_part(command, reply):
+            _checked(reply)
+
+
+def _checked(reply: Any) -> Any:
+    if isinstance(reply, NoPermissionError):
+        raise AuthenticationError(*reply.args) from reply
+    if isinstance(reply, ResponseError):
+        raise ConnectionError(*reply.args) from reply
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _is_unknown_part(command: Words, reply: Any) -> bool:
+    return command[0] == "CLIENT" and isinstance(reply, ResponseError) and _is_unknown(reply)
+
+
+def _is_unknown(error: ResponseError) -> bool:
+    text = str(error.args[0] if error.args else "").lower()
+    return "unknown command" in text or "unknown subcommand" in text or text.startswith(("noproto", "unsupported"))

@@ -1,0 +1,115 @@
+"""The transport that shares one connection of a pool among all greenlets of a hub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import gevent
+from gevent.hub import get_hub
+
+from .. import deadlines
+from ..exceptions import ConnectionError, RedisError, TimeoutError, fresh
+from ..protocol import Packed, Word
+from ..traits import Traits
+from .link import Link
+from .pool import ConnectionPool
+from .share import Share
+
+log = logging.getLogger("greenredis")
+
+
+class Multiplexer:
+    """Sends what may share a connection over the hub's link, everything else through the pool.
+
+    The link is one of the pool's connections, lent for good; with one slot there is no link.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.pool = pool
+        self._shares = pool._shares
+        self._pack = pool.packer.pack
+
+    def __repr__(self) -> str:
+        share = self._shares.get(get_hub())
+        return f"<Multiplexer of {self.pool!r}: {share.link if share else None}>"
+
+    def execute(self, words: Sequence[Word], traits: Traits, decode: bool = True) -> Any:
+        """The reply to one command; an error reply is returned, not raised."""
+        if not traits.shareable:
+            return self.pool.execute(words, traits, decode)
+        packed = self._pack(words)
+        if packed.__class__ is not bytes:
+            return self.pool.execute(words, traits, decode)
+        share = self._shares.get(get_hub())
+        link = share.link if share is not None else None
+        if link is None or link.address is not self.pool.locator.address:
+            link = self._open_link()
+        return link.execute(packed)  # type: ignore[arg-type]
+
+    def execute_many(self, packed: Packed, count: int) -> list[Any]:
+        """The replies to `count` packed commands, written as one piece; errors among them."""
+        if not isinstance(packed, bytes):
+            return self.pool.execute_many(packed, count)
+        return self.link().execute_many(packed, count)
+
+    def link(self) -> Link:
+        """This hub's link, opened if need be."""
+        link = self.pool.share().link
+        if link is None or link.address is not self.pool.locator.address:
+            link = self._open_link()
+        return link
+
+    def lend(self) -> AbstractContextManager[Any]:
+        """A connection of the caller's own for the block."""
+        return self.pool.lend()
+
+    def close(self) -> None:
+        """Close the link and the pool's connections."""
+        self.pool.close()
+
+    def _open_link(self) -> Link:
+        """All callers share one opening. The switch point: the wait for it."""
+        if gevent.getcurrent() is get_hub():
+            raise RuntimeError("a command cannot wait in the hub: spawn a greenlet for it")
+        share = self.pool.share()
+        opening = share.opening
+        if opening is None:
+            opening = share.opening = gevent.spawn(self._finish_opening, share)
+        until = deadlines.current()
+        opening.join(None if until is None else max(0.0, until - monotonic()))
+        if not opening.ready():
+            raise TimeoutError(f"no link to {self.pool.where()} by the deadline")
+        outcome = opening.value
+        if isinstance(outcome, RedisError):
+            raise fresh(outcome)
+        if not isinstance(outcome, Link):
+            raise ConnectionError(f"the link to {self.pool.where()} was not opened: {outcome}")
+        return outcome
+
+    def _finish_opening(self, share: Share) -> Link | Exception:
+        if share.link is not None:
+            share.link.retire()
+            share.link = None
+        try:
+            connection = share.lend()
+            link = share.link = Link(connection, partial(_forget, share))
+            share.links += 1
+            return link
+        except Exception as error:
+            return error
+        finally:
+            share.opening = None
+
+
+def _forget(share: Share, link: Link) -> None:
+    """The link has died: its slot is free."""
+    if share.link is link:
+        share.link = None
+        log.warning("link closed: %s; %d commands waited", link.error, len(link.waiting) + len(link.unsent))
+    share.links -= 1
+    share.release(link.connection)

@@ -1,0 +1,313 @@
+"""One hub's share of a pool: who has a connection, who waits for one, who dials."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import deque
+from queue import Empty
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import getcurrent
+
+from .. import deadlines
+from ..exceptions import ConnectionError, MaxConnectionsError, RedisError, TimeoutError, fresh
+from .alarm import Alarm
+
+if TYPE_CHECKING:
+    from .link import Link
+    from .pool import ConnectionPool
+
+log = logging.getLogger("greenredis")
+
+DIALS = 8  # under way at once
+FRESH = 0.01  # seconds since its last reply for which a connection is not looked at
+
+
+class Waiter:
+    """A greenlet that waits for a connection."""
+
+    __slots__ = ("caller", "connection", "error", "until")
+
+    def __init__(self, caller: Any, until: float) -> None:
+        self.caller = caller
+        self.until = until
+        self.connection: Any = None
+        self.error: RedisError | None = None
+
+
+class Share:
+    """The connections of a pool that belong to one hub. All of it runs in that hub's thread.
+
+    A slot is in use from the start of a dial until the connection is closed: `slots` never exceeds
+    `max_connections`.  A connection is idle, lent, or on its way to a waiter.
+    """
+
+    def __init__(self, pool: ConnectionPool, hub: Any) -> None:
+        self.pool = pool
+        self.hub = hub
+        self.idle: Any = pool.queue_class()
+        self.lent: set[Any] = set()
+        self.waiting: deque[Waiter] = deque()
+        self.slots = 0
+        self.dials = 0
+        self.dialed = 0
+        self.link: Link | None = None  # shares one lent connection among all greenlets
+        self.links = 0  # lent connections that links hold, those that close included
+        self.opening: gevent.Greenlet | None = None  # of the link
+        self._is_down = False  # the last dial failed
+        self.closed = False
+        self._alarm = Alarm(hub.loop, self._on_alarm)
+        self._sweep = Alarm(hub.loop, self._on_sweep)
+        if pool.min_idle or pool.max_idle_time:
+            self._sweep.set(monotonic())
+
+    # -- lending
+
+    def lend(self) -> Any:
+        """A connection that owes nothing, for the caller alone; `release` it in a `finally`.
+
+        Raises MaxConnectionsError when there was none within the pool's `timeout`, TimeoutError at
+        the caller's deadline, and what a dial raised.
+        """
+        connection = None
+        while connection is None:
+            try:
+                connection = self.idle.get_nowait()
+            except Empty:
+                connection = self._wait()
+                break
+            self.lent.add(connection)
+            age = monotonic() - connection.idle_since
+            if age > FRESH or connection.address is not self.pool.locator.address:
+                connection = self._checked(connection, age)
+        if connection._re_auth_token is not None or self.pool.health_check_interval:
+            self._prepare(connection)
+        return connection
+
+    def _checked(self, connection: Any, age: float) -> Any:
+        """The lent connection, or None with it closed. Nothing here switches greenlets."""
+        if self._is_good(connection, age):
+            return connection
+        self.lent.discard(connection)
+        self._drop(connection)
+        return None
+
+    def _is_good(self, connection: Any, age: float) -> bool:
+        limit = self.pool.max_idle_time
+        return (
+            connection.address is self.pool.locator.address
+            and connection.is_reusable()
+            and (limit is None or age < limit)
+            and connection.looks_idle()
+        )
+
+    def _prepare(self, connection: Any) -> None:
+        ready = False
+        try:
+            connection.re_auth()
+            connection.check_health()
+            ready = True
+        finally:
+            if not ready:
+                connection.disconnect()
+                self.release(connection)
+
+    def _wait(self) -> Any:
+        """The connection that this caller's turn brings. The switch point of lending."""
+        pool = self.pool
+        if not pool.blocking and self.slots >= pool.max_connections:
+            raise MaxConnectionsError(f"all {pool.max_connections} connections to {pool.where()} are lent")
+        caller = getcurrent()
+        if caller is self.hub:
+            raise RuntimeError("a command cannot wait in the hub: spawn a greenlet for it")
+        waiter = Waiter(caller, self._until())
+        self.waiting.append(waiter)
+        self._dial_for_waiters()
+        if waiter.until < self._alarm.when:
+            self._alarm.set(waiter.until)
+        try:
+            self.hub.switch()
+            if waiter.connection is not None:
+                connection, waiter.connection = waiter.connection, None
+                return connection
+        finally:
+            self._leave(waiter)
+        raise waiter.error or RuntimeError("a waiting greenlet was switched to by somebody else")
+
+    def _until(self) -> float:
+        until = deadlines.after(self.pool.timeout if self.pool.blocking else None)
+        return float("inf") if until is None else until
+
+    def _leave(self, waiter: Waiter) -> None:
+        """Whatever was thrown: off the list, and a connection on its way goes to the next."""
+        waiter.caller = None
+        if waiter.connection is not None:
+            self.release(waiter.connection)
+        elif waiter in self.waiting:
+            self.waiting.remove(waiter)
+
+    def _on_alarm(self) -> float | None:
+        now = monotonic()
+        for waiter in [each for each in self.waiting if each.until <= now]:
+            self.waiting.remove(waiter)
+            waiter.error = self._timed_out()
+            self.hub.loop.run_callback(_wake, waiter)
+        return min((each.until for each in self.waiting), default=None)
+
+    def _timed_out(self) -> RedisError:
+        pool, where = self.pool, self.pool.where()
+        if self.slots - self.dials >= pool.max_connections:
+            return MaxConnectionsError(f"No connection available to {where}: all {self.slots} stayed lent")
+        return TimeoutError(f"no connection to {where} in time; {self.dials} dials are under way")
+
+    # -- taking back
+
+    def release(self, connection: Any) -> None:
+        """Take back a lent connection. Nothing here switches greenlets."""
+        if connection not in self.lent:
+            return
+        self.lent.remove(connection)
+        if self.closed or connection.address is not self.pool.locator.address or not connection.is_reusable():
+            self._drop(connection)
+            self._dial_for_waiters()
+        else:
+            connection.idle_since = monotonic()
+            self._offer(connection)
+
+    def _offer(self, connection: Any) -> None:
+        """To whoever has waited longest, else to the idle ones."""
+        if self.waiting:
+            waiter = self.waiting.popleft()
+            waiter.connection = connection
+            self.lent.add(connection)
+            self.hub.loop.run_callback(_wake, waiter)
+        else:
+            self.idle.put_nowait(connection)
+
+    def _drop(self, connection: Any) -> None:
+        self.slots -= 1
+        connection.disconnect()
+
+    # -- dialing
+
+    def _dial_for_waiters(self) -> None:
+        wanted = min(len(self.waiting), DIALS, self.dials + self.pool.max_connections - self.slots)
+        for _ in range(wanted - self.dials):
+            self._dial()
+
+    def _dial(self) -> None:
+        """Open a connection in the background: it outlives whoever wanted it."""
+        self.slots += 1
+        self.dials += 1
+        self.dialed += 1
+        gevent.spawn(self._finish_dial)
+
+    def _finish_dial(self) -> None:
+        connection = None
+        error: RedisError | None = None
+        try:
+            connection = self.pool.dial()
+        except RedisError as caught:
+            error = caught
+        except Exception as caught:
+            error = RedisError(f"{type(caught).__name__} while connecting to {self.pool.where()}: {caught}")
+            error.__cause__ = caught
+        finally:
+            self.dials -= 1
+            if connection is None:
+                self.slots -= 1
+                self._refuse(error)
+            elif self.closed:
+                self._drop(connection)
+            else:
+                self._welcome(connection)
+            self._dial_for_waiters()
+
+    def _welcome(self, connection: Any) -> None:
+        if self._is_down:
+            self._is_down = False
+            log.info("connected to %s again", self.pool.where())
+        connection.idle_since = monotonic()
+        self._offer(connection)
+
+    def _refuse(self, error: RedisError | None) -> None:
+        """All who wait share a failed dial, unless lent connections will come back to them."""
+        if error is None:  # the dialing greenlet was killed: the next one serves its waiter
+            return
+        if not self._is_down:
+            self._is_down = True
+            log.warning("cannot connect to %s: %s", self.pool.where(), error)
+        served_later = len(self.lent) > self.links
+        for _ in range(min(1, len(self.waiting)) if served_later else len(self.waiting)):
+            waiter = self.waiting.popleft()
+            waiter.error = fresh(error)
+            self.hub.loop.run_callback(_wake, waiter)
+
+    # -- upkeep
+
+    def _on_sweep(self) -> float | None:
+        """Close what has been idle too long, keep `min_idle` warm."""
+        if self.closed:
+            return None
+        limit = self.pool.max_idle_time
+        for connection in self._drain_idle():
+            if self._is_good(connection, monotonic() - connection.idle_since):
+                self.idle.put_nowait(connection)
+            else:
+                self._drop(connection)
+        missing = min(self.pool.min_idle - self.idle.qsize(), self.pool.max_connections - self.slots)
+        for _ in range(min(missing, DIALS - self.dials)):
+            self._dial()
+        return monotonic() + min(1.0, limit or 1.0) * random.uniform(0.5, 1.0)
+
+    def _drain_idle(self) -> list[Any]:
+        return [self.idle.get_nowait() for _ in range(self.idle.qsize())]
+
+    def disconnect(self, also_lent: bool = True) -> None:
+        """Close the idle connections; wake the users of lent ones with an error."""
+        for connection in self._drain_idle():
+            self._drop(connection)
+        if also_lent and self.link is not None:
+            self.link.die(ConnectionError(f"the link to {self.link.address} was closed"))
+        if also_lent:
+            for connection in self.lent:
+                connection.mark_for_reconnect()
+                connection.shut()
+
+    def close(self) -> None:
+        """Close all for good. For the thread that ends."""
+        self.closed = True
+        self._alarm.cancel()
+        self._sweep.cancel()
+        self.disconnect()
+        for connection in list(self.lent):
+            connection.disconnect()
+
+    def re_authenticate(self, token: Any) -> None:
+        """Log in with `token` on every connection before its next command, on the link at once."""
+        idle = self._drain_idle()
+        for connection in idle:
+            self.idle.put_nowait(connection)
+        for connection in (*idle, *self.lent):
+            connection.set_re_auth_token(token)
+        if self.link is not None:
+            gevent.spawn(self.link.re_authenticate)
+
+    def stats(self) -> dict[str, int]:
+        """Counts: idle, lent, waiting, dialing now; dialed in all."""
+        return {
+            "idle": self.idle.qsize(),
+            "lent": len(self.lent),
+            "waiting": len(self.waiting),
+            "dialing": self.dials,
+            "dialed": self.dialed,
+        }
+
+
+def _wake(waiter: Waiter) -> None:
+    if waiter.caller is not None:
+        waiter.caller.switch()
+
