@@ -131,7 +131,9 @@ class Redis(CoreCommands):
             options["unix_socket_path"] = options.pop("path")
         if options.get("retry", UNSET) is UNSET:
             options["retry"] = default_retry()
-        client = cls(connection_pool=_make_pool(options), single_connection_client=single, multiplex=multiplex)
+        client = cls(
+            connection_pool=_make_pool(options), single_connection_client=single, multiplex=multiplex
+        )
         client.auto_close_connection_pool = True
         return client
 
@@ -171,7 +173,7 @@ class Redis(CoreCommands):
             raise DataError("a command needs at least its name")
         shared = options.pop("multiplex", True) and not (NEVER_DECODE in options and self._decodes)
         plan = self._plan(words)
-        sent = (*plan.name, *words[1:])
+        sent = words if len(plan.name) == 1 else (*plan.name, *words[1:])
         traits = plan.traits if plan.traits.is_fixed else traits_of(sent)
         if traits.refused and not self._single_connection_client:
             raise DataError(f"{_shown(sent)} changes a connection that others use: {traits.refused}")
@@ -197,7 +199,7 @@ class Redis(CoreCommands):
         if plan is None:
             text = str(name, "utf-8", "replace") if isinstance(name, (bytes, bytearray)) else str(name)
             parts = split_name((name,))
-            traits = traits_of((*parts, *words[1:]))
+            traits = traits_of(words if len(parts) == 1 else (*parts, *words[1:]))
             plan = Plan(traits, self.response_callbacks.get(text), tuple(parts))
             plain = len(parts) == 1 and not traits.refused and traits.is_fixed and len(self._plans) < 1000
             if plain and isinstance(name, (str, bytes)) and text.upper() != "WAIT":

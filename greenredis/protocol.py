@@ -12,13 +12,14 @@ import hiredis
 from .exceptions import DataError, InvalidResponse, parse_error
 
 Word = str | bytes | bytearray | memoryview | int | float
-Packed = bytes | list[bytes | memoryview]
+Packed = bytes | Iterator[bytes | memoryview]
 
 NOT_ENOUGH = object()  # what `gets` returns while the reply is not whole
 Push = hiredis.PushNotification
+_pack: Callable[[Any], bytes] = hiredis.pack_command
 
 BIG_WORD = 65_536  # longer words are written from the user's own buffer
-MANY_WORDS = 10_000  # longer commands are packed in parts
+MANY_WORDS = 2_000  # longer commands are packed in parts
 MAX_ELEMENTS = 16_777_216  # hiredis reserves 8 bytes for each element that a header announces
 
 
@@ -34,19 +35,21 @@ class Packer:
         self._native = encoding.lower().replace("_", "-") in ("utf-8", "utf8") and errors == "strict"
 
     def pack(self, words: Sequence[Word]) -> Packed:
-        """The command on the wire.
+        """The command on the wire; the pieces of a long one are made as they are asked for.
 
         Raises DataError for a word that is no bytes, str, int or float (as redis-py does).
         """
-        for word in words:
-            if word.__class__ is not int and word.__class__ is not float and len(word) > BIG_WORD:  # type: ignore[arg-type]
-                return list(self._pieces(words))
-        if not self._native or len(words) > MANY_WORDS:
-            return list(self._pieces(words))
+        if len(words) > MANY_WORDS:
+            return self._pieces(words)
         try:
-            return hiredis.pack_command(words)  # type: ignore[arg-type]
+            for word in words:
+                if word.__class__ is not int and word.__class__ is not float and len(word) > BIG_WORD:  # type: ignore[arg-type]
+                    return self._pieces(words)
+            if self._native:
+                return _pack(words)
         except TypeError:
-            return hiredis.pack_command(tuple(map(self.encode, words)))
+            pass
+        return _pack(tuple(map(self.encode, words)))
 
     def encode(self, word: Any) -> bytes | memoryview:
         """The word as bytes; DataError says what to do about any other type."""
@@ -55,13 +58,11 @@ class Packer:
         if isinstance(word, str):
             return word.encode(self.encoding, self.errors)
         if isinstance(word, (bytearray, memoryview)):
-            return memoryview(word).cast("B") if len(word) > BIG_WORD else bytes(word)
+            return memoryview(word).cast("B") if memoryview(word).nbytes > BIG_WORD else bytes(word)
         if isinstance(word, (int, float)) and not isinstance(word, bool):
             return repr(word).encode()
         kind = type(word).__name__
-        raise DataError(
-            f"Invalid input of type: '{kind}'. Convert to a bytes, string, int or float first."
-        )
+        raise DataError(f"Invalid input of type: '{kind}'. Convert to a bytes, string, int or float first.")
 
     def decode(self, value: Any, force: bool = False) -> Any:
         """Bytes as str if replies are decoded, or by `force`; anything else as it is."""
@@ -70,24 +71,22 @@ class Packer:
         return value
 
     def _pieces(self, words: Sequence[Word]) -> Iterator[bytes | memoryview]:
-        small = [b"*%d\r\n" % len(words)]
-        for word in map(self.encode, words):
-            small.append(b"$%d\r\n" % len(word))
-            if len(word) > BIG_WORD:
-                yield b"".join(small)
+        yield b"*%d\r\n" % len(words)
+        for start in range(0, len(words), MANY_WORDS):
+            small: list[bytes | memoryview] = []
+            for word in map(self.encode, words[start : start + MANY_WORDS]):
+                if len(word) <= BIG_WORD:
+                    small.append(word)
+                    continue
+                yield _without_header(small) + b"$%d\r\n" % len(word)
                 yield word
-                small = [b"\r\n"]
-            else:
-                small += (bytes(word), b"\r\n")
-            if len(small) > MANY_WORDS:
-                yield b"".join(small)
+                yield b"\r\n"
                 small = []
-        yield b"".join(small)
+            yield _without_header(small)
 
 
-def size(packed: Packed) -> int:
-    """The length of a packed command in bytes."""
-    return len(packed) if isinstance(packed, bytes) else sum(map(len, packed))
+def _without_header(words: list[bytes | memoryview]) -> bytes:
+    return _pack(tuple(words))[len(b"*%d\r\n" % len(words)) :] if words else b""
 
 
 # Where hiredis could be made to reserve memory, or to count one reply too many: an attribute, or
@@ -111,21 +110,17 @@ class Parser:
     hiredis has nothing left exactly where a header may begin.
     """
 
-    __slots__ = ("_new_reader", "_reader", "_value_left", "gets", "rest")
+    __slots__ = ("_reader", "_value_left", "gets", "rest")
 
-    def __init__(
-        self, encoding: str | None = None, errors: str = "strict", address: object = None
-    ) -> None:
+    def __init__(self, encoding: str | None = None, errors: str = "strict", address: object = None) -> None:
         """`encoding`: what to decode replies with; None leaves them as bytes."""
-        self._new_reader = partial(
-            hiredis.Reader,
+        self._reader: Any = hiredis.Reader(
             protocolError=partial(_invalid, address),
             replyError=partial(parse_error, address=address),
             notEnoughData=NOT_ENOUGH,
             encoding=encoding,
             errors=errors,
         )
-        self._reader = self._new_reader()
         self.gets: Callable[..., Any] = self._reader.gets
         self.rest = b""  # withheld; begins where a risky header may begin
         self._value_left = 0  # bytes of the value being read that have not come yet

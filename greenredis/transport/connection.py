@@ -253,7 +253,7 @@ class AbstractConnection:
         self.owed += 1
         try:
             if packed.__class__ is bytes:
-                wire.send_all(packed)  # type: ignore[arg-type]
+                wire.send_all(packed)
             else:
                 self._write(packed)
             written = True
@@ -287,11 +287,16 @@ class AbstractConnection:
 
     def _write(self, packed: Packed) -> None:
         wire = self._live_wire()
-        if packed.__class__ is bytes:
-            wire.send_all(packed)  # type: ignore[arg-type]
-        else:
-            for piece in packed:
-                wire.send_all(piece)  # type: ignore[arg-type]
+        if isinstance(packed, bytes):
+            wire.send_all(packed)
+            return
+        turn = monotonic() + TURN
+        for piece in packed:
+            if piece:
+                wire.send_all(piece)
+            if monotonic() > turn:
+                give_turn(wire.hub)
+                turn = monotonic() + TURN
 
     def _read(self, decode: bool = True) -> Any:
         parser = self._parser
@@ -355,7 +360,7 @@ class AbstractConnection:
     def pack_command(self, *words: Word) -> PackedCommands:
         """The command as a list of pieces for `send_packed_command`."""
         packed = self.encoder.pack(split_name(words))
-        return PackedCommands([packed] if isinstance(packed, bytes) else packed)
+        return PackedCommands((packed,) if isinstance(packed, bytes) else packed)
 
     def pack_commands(self, commands: Iterable[Sequence[Word]]) -> PackedCommands:
         """Commands as a list of pieces for `send_packed_command`."""
@@ -555,4 +560,3 @@ def split_name(words: Sequence[Word]) -> Sequence[Word]:
     if isinstance(name, bytes) and b" " in name:
         return (*name.split(), *words[1:])
     return words
-

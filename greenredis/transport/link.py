@@ -65,7 +65,8 @@ class Link:
 
     def __init__(self, connection: AbstractConnection, on_death: Callable[[Link], None]) -> None:
         self.connection = connection
-        self.address = connection.address
+        self.address: Any = connection.address  # None once it is retired: nobody finds it any more
+        self.where = connection.address
         self.wire, self._parser = connection.hand_over()
         self._hub = self.wire.hub
         self._switch = self._hub.switch
@@ -80,11 +81,15 @@ class Link:
         self.crowded = False
         self._flush_due = False
         self._handing = False
-        self._retired = False
         self.error: RedisError | None = None
+        self.is_expected = False  # its death
         self._written = 0  # commands, ever
         self._marks: deque[tuple[float, int]] = deque()  # written until then, by number
+        self._interval = connection.health_check_interval
+        self._last_write = monotonic()
         self._alarm = Alarm(self._loop, self._on_alarm)
+        if (first := self._next_alarm()) is not None:
+            self._alarm.set(first)
         self._writable: Any = None
         self._pause: Any = None
         self._readable = self.wire.own_watcher()
@@ -92,8 +97,10 @@ class Link:
         self.wire.on_abandon = weakref.WeakMethod(self._on_fork)
 
     def __repr__(self) -> str:
-        state = f"dead: {self.error}" if self.error else f"{len(self.unsent)} unsent, {len(self.waiting)} owed"
-        return f"<Link {self.address} {state}>"
+        state = (
+            f"dead: {self.error}" if self.error else f"{len(self.unsent)} unsent, {len(self.waiting)} owed"
+        )
+        return f"<Link {self.where} {state}>"
 
     # -- callers
 
@@ -162,8 +169,8 @@ class Link:
 
     def _start_timer(self, caller: Any, first: Slot, until: float) -> Any:
         def expire() -> None:
-            error = TimeoutError(f"no reply from {self.address} by the deadline")
-            error.address = self.address
+            error = TimeoutError(f"no reply from {self.where} by the deadline")
+            error.address = self.where
             error.maybe_executed = first[0] is None or any(slot is first for slot in self.waiting)
             caller.throw(error)
 
@@ -213,13 +220,13 @@ class Link:
         waiting.extend(unsent)
         self._written += len(unsent)
         unsent.clear()
+        self._last_write = now = monotonic()
         if self._timeout is not None:
-            now = monotonic()
             if self._marks and now < self._marks[-1][0]:
                 self._marks[-1] = (self._marks[-1][0], self._written)
             else:
                 self._marks.append((now + GRAIN, self._written))
-            if self._alarm.when == NEVER:
+            if self._alarm.when > now + GRAIN + self._timeout:
                 self._alarm.set(now + GRAIN + self._timeout)
         if count < len(data):
             self._backlog = memoryview(data)[count:]
@@ -320,7 +327,7 @@ class Link:
             self._handing = False
             if not waiting:
                 self._readable.ref = False
-            if self.crowded or self.error is not None or self._retired:
+            if self.crowded or self.error is not None or self.address is None:
                 self._after_handing()
 
     def _hand_error(self, error: Exception, until: float) -> None:
@@ -333,8 +340,8 @@ class Link:
     def _after_handing(self) -> None:
         if self.error is not None:
             self._tell_soon()
-        elif self._retired and not self.waiting and not self.unsent:
-            self.die(ConnectionError(f"the link to {self.address} is not used any more"))
+        elif self.address is None and not self.waiting and not self.unsent:
+            self.close("is not used any more")
         else:
             self._make_room()
 
@@ -367,13 +374,18 @@ class Link:
         except RedisError as error:
             reply = error
         if isinstance(reply, Exception):
-            self.die(ConnectionError(f"{self.address} refused the new credentials: {reply}"))
+            self.die(ConnectionError(f"{self.where} refused the new credentials: {reply}"))
 
     def retire(self) -> None:
         """Take no more commands; close when all replies have come. Nothing here switches greenlets."""
-        self._retired = True
+        self.address = None
         if not self._handing and not self.waiting and not self.unsent:
             self._after_handing()
+
+    def close(self, why: str) -> None:
+        """Close on purpose; who waits gets a ConnectionError. Nothing here switches greenlets."""
+        self.is_expected = True
+        self.die(ConnectionError(f"the link to {self.where} {why}"))
 
     def die(self, error: RedisError) -> None:
         """Close, and tell everybody who waits, in the hub's next turn. Nothing here switches greenlets."""
@@ -391,10 +403,10 @@ class Link:
         if isinstance(error, RedisError):
             broken = error
         elif isinstance(error, OSError):
-            broken = ConnectionError(f"{type(error).__name__} on the link to {self.address}: {error}")
+            broken = ConnectionError(f"{type(error).__name__} on the link to {self.where}: {error}")
         else:
-            broken = InvalidResponse(f"{type(error).__name__} in a reply from {self.address}: {error}")
-        broken.address = self.address
+            broken = InvalidResponse(f"{type(error).__name__} in a reply from {self.where}: {error}")
+        broken.address = self.where
         return broken
 
     def _tell_soon(self) -> None:
@@ -422,22 +434,38 @@ class Link:
         self._let_in()
 
     def _on_alarm(self) -> float | None:
-        """The watchdog: whether the oldest command has waited for `socket_timeout`."""
-        answered, marks = self._written - len(self.waiting), self._marks
-        while marks and marks[0][1] <= answered:
+        """The watchdog: has the oldest command waited for `socket_timeout`, has the link been idle?"""
+        now, marks = monotonic(), self._marks
+        while marks and marks[0][1] <= self._written - len(self.waiting):
             marks.popleft()
-        if not marks or self._timeout is None:
+        if now >= self.connection.expires:
+            self.retire()
+        elif not marks:
+            self._check_health(now)
+        if marks and self._timeout is not None and now >= marks[0][0] + self._timeout:
+            error = TimeoutError(f"no reply from {self.where} for {self._timeout} s")
+            error.address = self.where
+            self.die(error)
+        return self._next_alarm()
+
+    def _next_alarm(self) -> float | None:
+        if self.error is not None or self.address is None and not self._marks:
             return None
-        due = marks[0][0] + self._timeout
-        if monotonic() < due:
-            return due
-        error = TimeoutError(f"no reply from {self.address} for {self._timeout} s")
-        error.address = self.address
-        self.die(error)
-        return None
+        due = self.connection.expires if self.address is not None else NEVER
+        if self._marks and self._timeout is not None:
+            due = min(due, self._marks[0][0] + self._timeout)
+        if self._interval:
+            due = min(due, max(self._last_write, monotonic()) + self._interval)
+        return due if due < NEVER else None
+
+    def _check_health(self, now: float) -> None:
+        """PING after `health_check_interval` without a command: the watchdog demands the answer."""
+        if self._interval and now >= self._last_write + self._interval and self.error is None:
+            self.unsent.append([None, b"*1\r\n$4\r\nPING\r\n"])
+            self._flush()
 
     def _on_fork(self) -> None:
-        self.die(ConnectionError(f"the link to {self.address} belongs to the parent process"))
+        self.close("belongs to the parent process")
 
 
 def _on_readable(reference: weakref.ref[Link]) -> None:

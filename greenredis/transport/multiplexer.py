@@ -110,6 +110,7 @@ def _forget(share: Share, link: Link) -> None:
     """The link has died: its slot is free."""
     if share.link is link:
         share.link = None
-        log.warning("link closed: %s; %d commands waited", link.error, len(link.waiting) + len(link.unsent))
+        if not link.is_expected:
+            log.warning("link lost: %s; %d commands waited", link.error, len(link.waiting) + len(link.unsent))
     share.links -= 1
     share.release(link.connection)

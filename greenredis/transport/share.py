@@ -13,7 +13,7 @@ import gevent
 from gevent import getcurrent
 
 from .. import deadlines
-from ..exceptions import ConnectionError, MaxConnectionsError, RedisError, TimeoutError, fresh
+from ..exceptions import MaxConnectionsError, RedisError, TimeoutError, fresh
 from .alarm import Alarm
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Share:
         self.dialed = 0
         self.link: Link | None = None  # shares one lent connection among all greenlets
         self.links = 0  # lent connections that links hold, those that close included
-        self.opening: gevent.Greenlet | None = None  # of the link
+        self.opening: gevent.Greenlet[..., Any] | None = None  # of the link
         self._is_down = False  # the last dial failed
         self.closed = False
         self._alarm = Alarm(hub.loop, self._on_alarm)
@@ -83,7 +83,10 @@ class Share:
             age = monotonic() - connection.idle_since
             if age > FRESH or connection.address is not self.pool.locator.address:
                 connection = self._checked(connection, age)
-        if connection._re_auth_token is not None or self.pool.health_check_interval:
+        interval = self.pool.health_check_interval
+        if connection._re_auth_token is not None or (
+            interval and monotonic() > connection.idle_since + interval
+        ):
             self._prepare(connection)
         return connection
 
@@ -108,6 +111,7 @@ class Share:
         ready = False
         try:
             connection.re_auth()
+            connection.next_health_check = 0.0
             connection.check_health()
             ready = True
         finally:
@@ -271,7 +275,7 @@ class Share:
         for connection in self._drain_idle():
             self._drop(connection)
         if also_lent and self.link is not None:
-            self.link.die(ConnectionError(f"the link to {self.link.address} was closed"))
+            self.link.close("was closed")
         if also_lent:
             for connection in self.lent:
                 connection.mark_for_reconnect()
@@ -310,4 +314,3 @@ class Share:
 def _wake(waiter: Waiter) -> None:
     if waiter.caller is not None:
         waiter.caller.switch()
-

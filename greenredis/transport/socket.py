@@ -86,7 +86,7 @@ class TlsSocket:
         """How many decrypted bytes were read; 0 at the end. Call until BlockingIOError."""
         while True:
             try:
-                return self._tls.read(len(buffer), buffer)  # type: ignore[return-value, arg-type]
+                return self._tls.read(len(buffer), buffer)  # type: ignore[return-value]
             except ssl.SSLWantReadError:
                 self._flush_if_possible()
                 self._receive()
@@ -127,7 +127,8 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self.hub = hub = get_hub()
-        self.sock: Any = sock
+        self.native = sock
+        self.sock: Any = sock  # or TLS over it
         self.fileno: int = sock.fileno()
         self.closed = False
         self.deadline: float | None = None  # of the wait under way
@@ -138,6 +139,7 @@ class Wire:
         self._readable = self._watchers[READ]
         self._alarm = Alarm(hub.loop, self._on_alarm)
         _wires.add(self)
+        _sockets.add(sock)
 
     def own_watcher(self) -> Any:
         """A watcher for reading that the caller starts; the wire closes it, and the loop can end."""
@@ -210,8 +212,7 @@ class Wire:
     def looks_idle(self) -> bool:
         """Whether the server has neither closed nor sent anything since the last reply."""
         try:
-            native = self.sock if not self.tls else self.sock._sock
-            native.recv(1, socket.MSG_PEEK)
+            self.native.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
@@ -243,6 +244,7 @@ class Wire:
             _wires.discard(self)
             self._release_watchers()
             self.sock.close()
+            _sockets.discard(self.native)
 
     def _release_watchers(self) -> None:
         self._alarm.cancel()
@@ -260,6 +262,7 @@ class Wire:
             os.close(self.sock.detach())
         except OSError:
             pass
+        _sockets.discard(self.native)
         owner = self.on_abandon() if self.on_abandon is not None else None
         if owner is not None:
             owner()
@@ -279,11 +282,12 @@ class Wire:
     def __del__(self) -> None:
         if not self.closed:
             self.closed = True
-            _dispose(self.hub, self.sock, self._watchers.values(), self._alarm)
+            _dispose(self.hub, self.native, self._watchers.values(), self._alarm)
 
 
 _EXPIRED, _CLOSED = object(), object()
 _wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+_sockets: set[socket.socket] = set()  # so that no collector finalizes one before its wire
 
 
 def _dispose(hub: Any, sock: Any, watchers: Any, alarm: Alarm) -> None:
@@ -295,11 +299,13 @@ def _dispose(hub: Any, sock: Any, watchers: Any, alarm: Alarm) -> None:
             watcher.stop()
             watcher.close()
         sock.close()
+        _sockets.discard(sock)
 
     try:
         hub.loop.run_callback_threadsafe(close)
     except Exception:  # the loop has gone, and its watchers with it
         sock.close()
+        _sockets.discard(sock)
 
 
 def _abandon_in_child() -> None:
@@ -318,7 +324,9 @@ def give_turn(hub: Any) -> None:
         hub.wait(timer)
 
 
-def connect(address: Address, options: Mapping[str, Any], context: ssl.SSLContext | None, deadline: float | None) -> Wire:
+def connect(
+    address: Address, options: Mapping[str, Any], context: ssl.SSLContext | None, deadline: float | None
+) -> Wire:
     """A connected wire to `address`, over TLS if there is a `context`.
 
     The addresses of a name are tried in turn.  Raises OSError (the last one's), or the built-in
@@ -335,7 +343,9 @@ def connect(address: Address, options: Mapping[str, Any], context: ssl.SSLContex
     raise failure
 
 
-def _targets(address: Address, options: Mapping[str, Any], deadline: float | None) -> Iterator[tuple[Any, ...]]:
+def _targets(
+    address: Address, options: Mapping[str, Any], deadline: float | None
+) -> Iterator[tuple[Any, ...]]:
     if address.path is not None:
         yield socket.AF_UNIX, socket.SOCK_STREAM, 0, address.path
         return
