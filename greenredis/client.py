@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from time import monotonic
 from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from gevent.lock import RLock
 
 from . import deadlines
 from .commands import CoreCommands
+from .commands.callbacks import CaseInsensitiveDict
 from .commands.replies import response_callbacks
 from .config import UNSUPPORTED_OPTIONS, parse_url
 from .driver_info import UNSET
@@ -27,15 +28,15 @@ from .exceptions import (
 from .protocol import Packer, Word
 from .retry import Retry, default_retry
 from .traits import Traits, traits_of
-from .transport.connection import SSLConnection, UnixDomainSocketConnection, split_name
-from .transport.pool import BlockingConnectionPool, ConnectionPool
+from .transport.connection import split_name
+from .transport.pool import ConnectionPool, make_pool
+from .transport.single import SingleConnection
 
 R = TypeVar("R", bound="Redis")
 
 EMPTY_RESPONSE = "EMPTY_RESPONSE"
 NEVER_DECODE = "NEVER_DECODE"
 _WAIT_CHANNEL = b"greenredis:wait"
-_DEFAULT_MAX_CONNECTIONS = 100
 
 
 class Plan:
@@ -95,7 +96,7 @@ class Redis(CoreCommands):
             given.pop(name, None)
         self.auto_close_connection_pool = connection_pool is None
         if connection_pool is None:
-            connection_pool = _make_pool(given)
+            connection_pool = make_pool(given)
         else:
             _refuse_pool_options(given)
         self._set_up(connection_pool, multiplex, single_connection_client)
@@ -131,9 +132,7 @@ class Redis(CoreCommands):
             options["unix_socket_path"] = options.pop("path")
         if options.get("retry", UNSET) is UNSET:
             options["retry"] = default_retry()
-        client = cls(
-            connection_pool=_make_pool(options), single_connection_client=single, multiplex=multiplex
-        )
+        client = cls(connection_pool=make_pool(options), single_connection_client=single, multiplex=multiplex)
         client.auto_close_connection_pool = True
         return client
 
@@ -346,72 +345,9 @@ class Redis(CoreCommands):
 StrictRedis = Redis
 
 
-class SingleConnection:
-    """The transport of `single_connection_client`: one connection, one command at a time."""
-
-    def __init__(self, connection: Any, pool: ConnectionPool, lock: Any) -> None:
-        self.connection = connection
-        self.pool = pool
-        self._lock = lock
-
-    def execute(self, words: Sequence[Word], traits: Traits, decode: bool = True) -> Any:
-        """The reply; greenlets wait for each other. A caller who leaves costs the connection."""
-        connection, pool = self.connection, self.pool
-        with self._lock:
-            try:
-                if traits.blocking:
-                    return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)
-                return connection.execute(pool.packer.pack(words), decode=decode)
-            finally:
-                if connection.owed:
-                    connection.disconnect()
-
-
-class CaseInsensitiveDict(dict[str, Any]):
-    """A dict of upper-case names that takes names in any case."""
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(str(name).upper())
-
-    def __getitem__(self, name: str) -> Any:
-        return super().__getitem__(name.upper())
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name.upper(), value)
-
-    def __delitem__(self, name: str) -> None:
-        super().__delitem__(name.upper())
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name.upper(), default)
-
-    def update(self, *others: Any, **named: Any) -> None:
-        for name, value in dict(*others, **named).items():
-            self[name] = value
-
-
 def from_url(url: str, **kwargs: Any) -> Redis:
     """A client for `redis://`, `rediss://` or `unix://`."""
     return Redis.from_url(url, **kwargs)
-
-
-def _make_pool(given: dict[str, Any]) -> ConnectionPool:
-    options = dict(given)
-    path, ssl = options.pop("unix_socket_path", None), options.pop("ssl", False)
-    if options.get("retry", UNSET) is UNSET:
-        options["retry"] = default_retry()
-    options["max_connections"] = options.get("max_connections") or _DEFAULT_MAX_CONNECTIONS
-    if options.get("retry_on_error") is None:
-        options["retry_on_error"] = []
-    if path is not None:
-        for name in ("host", "port", "socket_keepalive", "socket_keepalive_options"):
-            options.pop(name, None)
-        return BlockingConnectionPool(
-            connection_class=UnixDomainSocketConnection, path=path, owner="Redis", **options
-        )
-    if ssl:
-        options.setdefault("connection_class", SSLConnection)
-    return BlockingConnectionPool(owner="Redis", **options)
 
 
 def _refuse_pool_options(given: dict[str, Any]) -> None:

@@ -272,7 +272,7 @@ REFUSED: tuple[type[RedisError], ...] = (
 _Error = TypeVar("_Error", bound=RedisError)
 
 
-def parse_error(text: str, address: object = None) -> RedisError:
+def parse_error(text: str | bytes, address: object = None) -> RedisError:
     """The exception for an error reply, not raised; ResponseError with the whole text for an unknown code."""
     if not isinstance(text, str):
         text = str(text, "utf-8", "replace")

@@ -1,8 +1,25 @@
-class CoreCommands:
-    def get(self, name): return self.execute_command("GET", name)
-    def set(self, name, value): return self.execute_command("SET", name, value)
-    def incr(self, name, amount=1): return self.execute_command("INCRBY", name, amount)
-    def delete(self, *n): return self.execute_command("DEL", *n)
-    def ping(self): return self.execute_command("PING")
-    def rpush(self, n, *v): return self.execute_command("RPUSH", n, *v)
-    def lrange(self, n, a, b): return self.execute_command("LRANGE", n, a, b)
+"""Commands by group: hand-written methods that turn their arguments into words."""
+
+from __future__ import annotations
+
+from .hashes import HashCommands
+from .keys import KeyCommands
+from .lists import ListCommands
+from .server import ServerCommands
+from .sets import SetCommands
+from .strings import StringCommands
+
+
+class CoreCommands(StringCommands, KeyCommands, HashCommands, ListCommands, SetCommands, ServerCommands):
+    """All groups; whoever inherits them has `execute_command`."""
+
+
+__all__ = [
+    "CoreCommands",
+    "HashCommands",
+    "KeyCommands",
+    "ListCommands",
+    "ServerCommands",
+    "SetCommands",
+    "StringCommands",
+]

@@ -14,12 +14,12 @@ from ..exceptions import (
 )
 
 if TYPE_CHECKING:
-    from .connection import AbstractConnection
+    from .core import CoreConnection
 
 Words = tuple[Any, ...]
 
 
-def shake_hands(connection: AbstractConnection) -> None:
+def shake_hands(connection: CoreConnection) -> None:
     """Log in, choose the protocol, the name and the database.
 
     A server that does not know HELLO is spoken to in RESP2, unless RESP3 was asked for.  What a
@@ -32,7 +32,7 @@ def shake_hands(connection: AbstractConnection) -> None:
     _classic(connection, credentials)
 
 
-def _hello(connection: AbstractConnection, credentials: Sequence[str]) -> bool:
+def _hello(connection: CoreConnection, credentials: Sequence[str]) -> bool:
     hello: list[Any] = ["HELLO", 3]
     if credentials:
         user, password = credentials if len(credentials) == 2 else ("default", credentials[0])
@@ -48,7 +48,7 @@ def _hello(connection: AbstractConnection, credentials: Sequence[str]) -> bool:
     return True
 
 
-def _classic(connection: AbstractConnection, credentials: Sequence[str]) -> None:
+def _classic(connection: CoreConnection, credentials: Sequence[str]) -> None:
     commands: list[Words] = [("AUTH", *credentials)] if credentials else []
     commands += _common(connection)
     replies = connection.ask(commands) if commands else []
@@ -58,7 +58,7 @@ def _classic(connection: AbstractConnection, credentials: Sequence[str]) -> None
     _check(commands, replies)
 
 
-def _common(connection: AbstractConnection) -> list[Words]:
+def _common(connection: CoreConnection) -> list[Words]:
     commands: list[Words] = []
     if connection.client_name:
         commands.append(("CLIENT", "SETNAME", connection.client_name))

@@ -20,39 +20,14 @@ from .. import deadlines
 from ..deadlines import bounded
 from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutError, fresh
 from ..protocol import NOT_ENOUGH, Push
-from .alarm import Alarm
-from .connection import AbstractConnection, shared_buffer
-from .socket import TURN, WRITE
+from .batch import Batch
+from .core import CoreConnection, shared_buffer
+from .watchdog import Watchdog
+from .wire import TURN, WRITE
 
 Slot = list[Any]
 
 MOST_COMMANDS = 16_384  # written and unanswered; more callers wait
-GRAIN = 0.02  # seconds: what is written within it shares a mark of the watchdog
-NEVER = float("inf")
-
-
-class Batch:
-    """Collects the replies to commands that are written as one piece, for one caller."""
-
-    __slots__ = ("caller", "missing", "replies")
-
-    def __init__(self, caller: Any, count: int) -> None:
-        self.caller = caller
-        self.missing = count
-        self.replies: list[Any] = []
-
-    def switch(self, reply: Any) -> None:
-        """Take a reply; with the last one the caller goes on."""
-        self.replies.append(reply)
-        self.missing -= 1
-        if not self.missing and self.caller is not None:
-            self.caller.switch(self.replies)
-
-    def throw(self, error: BaseException) -> None:
-        """Tell the caller, once."""
-        caller, self.caller = self.caller, None
-        if caller is not None:
-            caller.throw(error)
 
 
 class Link:
@@ -63,7 +38,7 @@ class Link:
     reply for `socket_timeout`, the link is dead and everybody who waits is told.
     """
 
-    def __init__(self, connection: AbstractConnection, on_death: Callable[[Link], None]) -> None:
+    def __init__(self, connection: CoreConnection, on_death: Callable[[Link], None]) -> None:
         self.connection = connection
         self.address: Any = connection.address  # None once it is retired: nobody finds it any more
         self.where = connection.address
@@ -71,7 +46,6 @@ class Link:
         self._hub = self.wire.hub
         self._switch = self._hub.switch
         self._loop = self._hub.loop
-        self._timeout = connection.socket_timeout
         self._buffer = shared_buffer(connection.options["socket_read_size"])
         self._on_death = on_death
         self.unsent: list[Slot] = []
@@ -84,12 +58,7 @@ class Link:
         self.error: RedisError | None = None
         self.is_expected = False  # its death
         self._written = 0  # commands, ever
-        self._marks: deque[tuple[float, int]] = deque()  # written until then, by number
-        self._interval = connection.health_check_interval
-        self._last_write = monotonic()
-        self._alarm = Alarm(self._loop, self._on_alarm)
-        if (first := self._next_alarm()) is not None:
-            self._alarm.set(first)
+        self._watchdog = Watchdog(self, connection)
         self._writable: Any = None
         self._pause: Any = None
         self._readable = self.wire.own_watcher()
@@ -220,14 +189,7 @@ class Link:
         waiting.extend(unsent)
         self._written += len(unsent)
         unsent.clear()
-        self._last_write = now = monotonic()
-        if self._timeout is not None:
-            if self._marks and now < self._marks[-1][0]:
-                self._marks[-1] = (self._marks[-1][0], self._written)
-            else:
-                self._marks.append((now + GRAIN, self._written))
-            if self._alarm.when > now + GRAIN + self._timeout:
-                self._alarm.set(now + GRAIN + self._timeout)
+        self._watchdog.wrote(self._written)
         if count < len(data):
             self._backlog = memoryview(data)[count:]
             self._wait_until_writable()
@@ -392,7 +354,7 @@ class Link:
         if self.error is not None:
             return
         self.error = error
-        self._alarm.cancel()
+        self._watchdog.cancel()
         self._stop_writable()
         self.connection.disconnect()
         self._on_death(self)
@@ -433,36 +395,24 @@ class Link:
                 return
         self._let_in()
 
-    def _on_alarm(self) -> float | None:
-        """The watchdog: has the oldest command waited for `socket_timeout`, has the link been idle?"""
-        now, marks = monotonic(), self._marks
-        while marks and marks[0][1] <= self._written - len(self.waiting):
-            marks.popleft()
-        if now >= self.connection.expires:
-            self.retire()
-        elif not marks:
-            self._check_health(now)
-        if marks and self._timeout is not None and now >= marks[0][0] + self._timeout:
-            error = TimeoutError(f"no reply from {self.where} for {self._timeout} s")
-            error.address = self.where
-            self.die(error)
-        return self._next_alarm()
+    # -- for the watchdog
 
-    def _next_alarm(self) -> float | None:
-        if self.error is not None or self.address is None and not self._marks:
-            return None
-        due = self.connection.expires if self.address is not None else NEVER
-        if self._marks and self._timeout is not None:
-            due = min(due, self._marks[0][0] + self._timeout)
-        if self._interval:
-            due = min(due, max(self._last_write, monotonic()) + self._interval)
-        return due if due < NEVER else None
+    @property
+    def answered(self) -> int:
+        """How many of the commands written have been answered, ever."""
+        return self._written - len(self.waiting)
 
-    def _check_health(self, now: float) -> None:
-        """PING after `health_check_interval` without a command: the watchdog demands the answer."""
-        if self._interval and now >= self._last_write + self._interval and self.error is None:
+    def ping(self) -> None:
+        """Write a PING whose reply nobody wants. Nothing here switches greenlets."""
+        if self.error is None:
             self.unsent.append([None, b"*1\r\n$4\r\nPING\r\n"])
             self._flush()
+
+    def time_out(self, seconds: float) -> None:
+        """The oldest command has waited too long."""
+        error = TimeoutError(f"no reply from {self.where} for {seconds} s")
+        error.address = self.where
+        self.die(error)
 
     def _on_fork(self) -> None:
         self.close("belongs to the parent process")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
-from queue import Empty
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +22,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("greenredis")
 
 DIALS = 8  # under way at once
+NEVER = float("inf")
 FRESH = 0.01  # seconds since its last reply for which a connection is not looked at
 
 
 class Waiter:
     """A greenlet that waits for a connection."""
 
-    __slots__ = ("caller", "connection", "error", "until")
+    __slots__ = ("caller", "connection", "error", "queued", "until")
 
-    def __init__(self, caller: Any, until: float) -> None:
+    def __init__(self, caller: Any, until: float | None) -> None:
         self.caller = caller
-        self.until = until
+        self.until = NEVER if until is None else until
+        self.queued = True
         self.connection: Any = None
         self.error: RedisError | None = None
 
@@ -72,17 +73,17 @@ class Share:
         Raises MaxConnectionsError when there was none within the pool's `timeout`, TimeoutError at
         the caller's deadline, and what a dial raised.
         """
-        connection = None
-        while connection is None:
-            try:
-                connection = self.idle.get_nowait()
-            except Empty:
-                connection = self._wait()
-                break
+        if getcurrent() is self.hub:
+            raise RuntimeError("a command cannot wait in the hub: spawn a greenlet for it")
+        idle, connection = self.idle, None
+        while connection is None and idle.qsize():
+            connection = idle.get_nowait()
             self.lent.add(connection)
             age = monotonic() - connection.idle_since
             if age > FRESH or connection.address is not self.pool.locator.address:
                 connection = self._checked(connection, age)
+        if connection is None:
+            connection = self._wait()
         interval = self.pool.health_check_interval
         if connection._re_auth_token is not None or (
             interval and monotonic() > connection.idle_since + interval
@@ -124,48 +125,41 @@ class Share:
         pool = self.pool
         if not pool.blocking and self.slots >= pool.max_connections:
             raise MaxConnectionsError(f"all {pool.max_connections} connections to {pool.where()} are lent")
-        caller = getcurrent()
-        if caller is self.hub:
-            raise RuntimeError("a command cannot wait in the hub: spawn a greenlet for it")
-        waiter = Waiter(caller, self._until())
+        waiter = Waiter(getcurrent(), deadlines.after(pool.timeout))
         self.waiting.append(waiter)
-        self._dial_for_waiters()
-        if waiter.until < self._alarm.when:
-            self._alarm.set(waiter.until)
         try:
+            self._dial_for_waiters()
+            if waiter.until < self._alarm.when:
+                self._alarm.set(waiter.until)
             self.hub.switch()
             if waiter.connection is not None:
                 connection, waiter.connection = waiter.connection, None
                 return connection
         finally:
-            self._leave(waiter)
+            waiter.caller = None
+            if waiter.queued:
+                self.waiting.remove(waiter)
+            elif waiter.connection is not None:  # killed as it was served: the next one's turn
+                self.release(waiter.connection)
         raise waiter.error or RuntimeError("a waiting greenlet was switched to by somebody else")
-
-    def _until(self) -> float:
-        until = deadlines.after(self.pool.timeout if self.pool.blocking else None)
-        return float("inf") if until is None else until
-
-    def _leave(self, waiter: Waiter) -> None:
-        """Whatever was thrown: off the list, and a connection on its way goes to the next."""
-        waiter.caller = None
-        if waiter.connection is not None:
-            self.release(waiter.connection)
-        elif waiter in self.waiting:
-            self.waiting.remove(waiter)
 
     def _on_alarm(self) -> float | None:
         now = monotonic()
         for waiter in [each for each in self.waiting if each.until <= now]:
             self.waiting.remove(waiter)
-            waiter.error = self._timed_out()
+            waiter.queued = False
+            waiter.error = self._timed_out(waiter)
             self.hub.loop.run_callback(_wake, waiter)
         return min((each.until for each in self.waiting), default=None)
 
-    def _timed_out(self) -> RedisError:
+    def _timed_out(self, waiter: Waiter) -> RedisError:
         pool, where = self.pool, self.pool.where()
-        if self.slots - self.dials >= pool.max_connections:
+        by_deadline = waiter.until == deadlines.bounded.get(waiter.caller)
+        if not by_deadline and self.slots - self.dials >= pool.max_connections:
             return MaxConnectionsError(f"No connection available to {where}: all {self.slots} stayed lent")
-        return TimeoutError(f"no connection to {where} in time; {self.dials} dials are under way")
+        return TimeoutError(
+            f"no connection to {where} in time: {len(self.lent)} are lent, {self.dials} dials under way"
+        )
 
     # -- taking back
 
@@ -185,6 +179,7 @@ class Share:
         """To whoever has waited longest, else to the idle ones."""
         if self.waiting:
             waiter = self.waiting.popleft()
+            waiter.queued = False
             waiter.connection = connection
             self.lent.add(connection)
             self.hub.loop.run_callback(_wake, waiter)
@@ -247,6 +242,7 @@ class Share:
         served_later = len(self.lent) > self.links
         for _ in range(min(1, len(self.waiting)) if served_later else len(self.waiting)):
             waiter = self.waiting.popleft()
+            waiter.queued = False
             waiter.error = fresh(error)
             self.hub.loop.run_callback(_wake, waiter)
 

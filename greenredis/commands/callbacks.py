@@ -1,0 +1,28 @@
+"""Names of commands in any case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CaseInsensitiveDict(dict[str, Any]):
+    """A dict of upper-case names that takes names in any case."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).upper())
+
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(name.upper())
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name.upper(), value)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name.upper())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.upper(), default)
+
+    def update(self, *others: Any, **named: Any) -> None:
+        for name, value in dict(*others, **named).items():
+            self[name] = value

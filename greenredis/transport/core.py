@@ -1,0 +1,360 @@
+"""One socket: handshake, send, read, and what is owed."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import ssl
+import weakref
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+from gevent.monkey import get_original
+
+from .. import deadlines
+from ..config import Address, validate
+from ..credentials import UsernamePasswordCredentialProvider
+from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutError
+from ..protocol import NOT_ENOUGH, Packed, Packer, Parser, Push, Word
+from ..retry import Retry
+from .handshake import shake_hands
+from .socket import connect
+from .wire import TURN, Wire, give_turn
+
+UNSET: Any = object()
+_local = get_original("threading", "local")()
+
+
+def shared_buffer(size: int) -> bytearray:
+    """The thread's buffer of `size` bytes: what is read goes on to the parser before any switch."""
+    buffers: dict[int, bytearray] | None = getattr(_local, "buffers", None)
+    if buffers is None:
+        buffers = _local.buffers = {}
+    return buffers.get(size) or buffers.setdefault(size, bytearray(size))
+
+
+class CoreConnection:
+    """One connection to a server: connect, one command and one reply, close.
+
+    `owed` counts the replies that have not been read whole.  It goes up before the first byte of a
+    command is written, so a connection that owes nothing is clean whatever was thrown.
+    """
+
+    address: Address | None
+
+    def __init__(self, **options: Any) -> None:
+        """The options are those of `Redis()`; see the reference of options."""
+        self.options = options = validate(options)
+        self.pid = os.getpid()
+        self.db: int = options["db"]
+        self.username: str | None = options["username"]
+        self.password: str | None = options["password"]
+        self.client_name: str | None = options["client_name"]
+        self.credential_provider: Any = options["credential_provider"]
+        self.driver_info: Any = options["driver_info"]
+        self.socket_timeout: float | None = options["socket_timeout"]
+        self.socket_connect_timeout: float | None = options["socket_connect_timeout"]
+        self.health_check_interval: float = options["health_check_interval"]
+        self.redis_connect_func: Callable[..., Any] | None = options["redis_connect_func"]
+        self.retry: Retry = options["retry"]
+        self.legacy_responses: bool = options["legacy_responses"]
+        self.must_be_resp3 = options["protocol"] in (3, "3")
+        self.protocol = int(options["protocol"] or 3)
+        self.read_from_replica = False
+        self.encoder = Packer(options["encoding"], options["encoding_errors"])
+        self.handshake_metadata: Any = None
+        self.next_health_check = 0.0
+        self.owed = 0
+        self.tainted = False  # it was sent a command that changes its state
+        self.expires = float("inf")
+        self.idle_since = 0.0
+        self._wire: Wire | None = None
+        self._parser: Parser | None = None
+        self._eager = False  # whether to read before waiting
+        self._turn = 0.0
+        self._connect_callbacks: list[weakref.WeakMethod[Any]] = []
+        self._re_auth_token: Any = None
+        self._marked = False
+
+    # -- where it is
+
+    def __repr__(self) -> str:
+        pieces = ",".join(f"{name}={value}" for name, value in self.repr_pieces())
+        state = f"{self.owed} owed" if self.is_connected else "not connected"
+        return f"<{type(self).__module__}.{type(self).__qualname__}({pieces}) {state}>"
+
+    def repr_pieces(self) -> list[tuple[str, Any]]:
+        """Name and value of what identifies the connection; nothing secret."""
+        pieces: list[tuple[str, Any]] = [("address", self.address), ("db", self.db)]
+        if self.client_name:
+            pieces.append(("client_name", self.client_name))
+        return pieces
+
+    @property
+    def is_connected(self) -> bool:
+        return self._wire is not None and not self._wire.closed
+
+    @property
+    def _sock(self) -> Any:
+        """The native, non-blocking socket; None while not connected."""
+        return self._wire.sock if self._wire is not None else None
+
+    def get_protocol(self) -> int:
+        """2 or 3: the protocol that is spoken."""
+        return self.protocol
+
+    # -- connecting
+
+    def connect(self) -> None:
+        """Connect and shake hands, unless it is connected.
+
+        One attempt, bounded by `socket_connect_timeout`: name, TCP, TLS and handshake together;
+        each reply of the handshake by `socket_timeout` too.  Raises ConnectionError, TimeoutError or
+        AuthenticationError, none of which may have executed a command.
+        """
+        if self.is_connected:
+            return
+        done = False
+        try:
+            self._open(deadlines.after(self.socket_connect_timeout))
+            done = True
+        finally:
+            if not done:
+                self.disconnect()
+
+    def _open(self, until: float | None) -> None:
+        self.owed, self.tainted, self._marked = 0, False, False
+        self.pid = os.getpid()
+        if self.must_be_resp3 or self.options["protocol"] is None:
+            self.protocol = 3
+        try:
+            self._wire = connect(self._target(), self.options, self._context(), until)
+            self._wire.deadline = until
+            self._start_parser()
+            (self.redis_connect_func or type(self).on_connect)(self)
+        except OSError as error:
+            raise self._translated(error, "connecting") from error
+        except RedisError as error:
+            error.maybe_executed = False
+            raise
+        self._call_back()
+
+    def _start_parser(self) -> None:
+        options = self.options
+        encoding = options["encoding"] if options["decode_responses"] else None
+        self._parser = Parser(encoding, options["encoding_errors"], self.address)
+        self._eager = bool(self._wire and self._wire.tls)
+        self._buffer = shared_buffer(options["socket_read_size"])
+
+    def _call_back(self) -> None:
+        self._connect_callbacks = [method for method in self._connect_callbacks if method()]
+        for method in self._connect_callbacks:
+            callback = method()
+            if callback is not None:
+                callback(self)
+
+    def _target(self) -> Address:
+        if self.address is None:
+            raise ConnectionError("the address of the server is not known")
+        return self.address
+
+    def _context(self) -> ssl.SSLContext | None:
+        return None
+
+    def on_connect(self) -> None:
+        """Shake hands: log in, protocol, names, database."""
+        shake_hands(self)
+
+    def credentials(self) -> Sequence[str]:
+        """(username, password), (password,) or nothing, from the options or the provider."""
+        provider = self.credential_provider
+        if provider is None and (self.username or self.password):
+            provider = UsernamePasswordCredentialProvider(self.username, self.password)
+        return () if provider is None else tuple(provider.get_credentials())
+
+    def ask(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """The replies to `commands`, errors among them, written as one batch."""
+        wire = self._live_wire()
+        until = wire.deadline
+        if self.socket_timeout is not None:
+            own = monotonic() + self.socket_timeout
+            wire.deadline = own if until is None else min(own, until)
+        self.owed += len(commands)
+        try:
+            for command in commands:
+                self._write(self.encoder.pack(command))
+            replies = []
+            for _ in commands:
+                replies.append(self._read())
+                self.owed -= 1
+            return replies
+        except OSError as error:
+            raise self._translated(error, "shaking hands with") from error
+        finally:
+            wire.deadline = until
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """Close; whoever waits for a reply gets a ConnectionError. Never switches greenlets."""
+        wire, self._wire = self._wire, None
+        self._parser = None
+        if wire is not None:
+            wire.close()
+
+    def shut(self) -> None:
+        """Wake whoever uses it, with an error; that one closes it. For others than its holder."""
+        if self._wire is not None:
+            self._wire.shut()
+
+    def mark_for_reconnect(self) -> None:
+        """Close it when it is released."""
+        self._marked = True
+
+    def should_reconnect(self) -> bool:
+        return self._marked
+
+    def reset_should_reconnect(self) -> None:
+        self._marked = False
+
+    # -- one command, one reply
+
+    def execute(self, packed: Packed, seconds: float | None = UNSET, decode: bool = True) -> Any:
+        """The reply to one packed command; an error reply is returned, not raised.
+
+        `seconds`: from the write to the whole reply; by default `socket_timeout`.  Raises
+        ConnectionError or TimeoutError with `maybe_executed`: whether all of it was written.
+        """
+        wire = self._wire
+        if wire is None or wire.closed:
+            self.connect()
+            wire = self._live_wire()
+        wire.deadline = deadlines.after(self.socket_timeout if seconds is UNSET else seconds)
+        written = False
+        self._eager = wire.tls
+        self.owed += 1
+        try:
+            if packed.__class__ is bytes:
+                wire.send_all(packed)
+            else:
+                self._write(packed)
+            written = True
+            reply = self._read(decode)
+        except OSError as error:
+            raise self._lost(error, written) from error
+        except InvalidResponse as error:
+            raise self._lost(error, True) from None
+        self.owed -= 1
+        return reply
+
+    def execute_many(self, packed: Packed, count: int, seconds: float | None = UNSET) -> list[Any]:
+        """The replies to `count` packed commands, in `seconds`; error replies are among them."""
+        if not self.is_connected:
+            self.connect()
+        self._live_wire().deadline = deadlines.after(self.socket_timeout if seconds is UNSET else seconds)
+        written = False
+        self.owed += count
+        replies = []
+        try:
+            self._write(packed)
+            written = True
+            for _ in range(count):
+                replies.append(self._read())
+                self.owed -= 1
+        except OSError as error:
+            raise self._lost(error, written or len(replies) > 0) from error
+        except InvalidResponse as error:
+            raise self._lost(error, True) from None
+        return replies
+
+    def _write(self, packed: Packed) -> None:
+        wire = self._live_wire()
+        if isinstance(packed, bytes):
+            wire.send_all(packed)
+            return
+        turn = monotonic() + TURN
+        for piece in packed:
+            if piece:
+                wire.send_all(piece)
+            if monotonic() > turn:
+                give_turn(wire.hub)
+                turn = monotonic() + TURN
+
+    def _read(self, decode: bool = True) -> Any:
+        parser = self._parser
+        if parser is None:
+            raise ConnectionAbortedError("closed by its owner")
+        gets = parser.gets
+        while True:
+            reply = gets() if decode else gets(False)
+            if reply is NOT_ENOUGH:
+                if not parser.rest or not parser.resume():
+                    self._fill(parser)
+            elif reply.__class__ is not Push:
+                return reply
+
+    def _fill(self, parser: Parser) -> None:
+        """Feed the parser what comes next, or wait for it. One switch point, two where the reply is long."""
+        wire = self._wire
+        if wire is None:
+            raise ConnectionAbortedError("closed by its owner")
+        if not self._eager:
+            wire.wait()
+            self._turn = monotonic() + TURN
+        elif monotonic() > self._turn:
+            give_turn(wire.hub)
+            self._turn = monotonic() + TURN
+        buffer = self._buffer
+        try:
+            count = wire.sock.recv_into(buffer)
+        except BlockingIOError:
+            self._eager = False
+            return
+        if not count:
+            raise ConnectionResetError("the server closed the connection")
+        parser.feed(buffer, count)
+        self._eager = wire.tls or count == len(buffer)
+
+    def _live_wire(self) -> Wire:
+        if self._wire is None:
+            raise ConnectionAbortedError("closed by its owner")
+        return self._wire
+
+    def _lost(self, error: Exception, written: bool) -> RedisError:
+        """The error to raise, with the connection closed."""
+        self.disconnect()
+        translated = error if isinstance(error, RedisError) else self._translated(error, "talking to")
+        translated.maybe_executed = written
+        return translated
+
+    def _translated(self, error: Exception, doing: str) -> RedisError:
+        if isinstance(error, RedisError):
+            return error
+        kind: type[RedisError] = ConnectionError
+        if isinstance(error, builtins.TimeoutError):
+            kind = TimeoutError
+        found = kind(f"{type(error).__name__} while {doing} {self.address}: {error}")
+        found.address = self.address
+        return found
+
+    # -- for the pool
+
+    def is_reusable(self) -> bool:
+        """Whether the next caller may have it. Nothing here switches greenlets."""
+        return (
+            self.owed == 0
+            and not self.tainted
+            and not self._marked
+            and self._wire is not None
+            and not self._wire.closed
+            and self.expires > monotonic()
+        )
+
+    def looks_idle(self) -> bool:
+        """Whether the server has neither closed it nor sent what nobody asked for."""
+        return self._wire is not None and not self._wire.closed and self._wire.looks_idle()
+
+    def hand_over(self) -> tuple[Wire, Parser]:
+        """Wire and parser, for somebody who reads and writes in this connection's stead."""
+        wire, parser = self._live_wire(), self._parser
+        assert parser is not None
+        return wire, parser

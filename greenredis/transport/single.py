@@ -1,0 +1,31 @@
+"""The transport of a client with one connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..protocol import Word
+from ..traits import Traits
+from .pool import ConnectionPool
+
+
+class SingleConnection:
+    """The transport of `single_connection_client`: one connection, one command at a time."""
+
+    def __init__(self, connection: Any, pool: ConnectionPool, lock: Any) -> None:
+        self.connection = connection
+        self.pool = pool
+        self._lock = lock
+
+    def execute(self, words: Sequence[Word], traits: Traits, decode: bool = True) -> Any:
+        """The reply; greenlets wait for each other. A caller who leaves costs the connection."""
+        connection, pool = self.connection, self.pool
+        with self._lock:
+            try:
+                if traits.blocking:
+                    return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)
+                return connection.execute(pool.packer.pack(words), decode=decode)
+            finally:
+                if connection.owed:
+                    connection.disconnect()

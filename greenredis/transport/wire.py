@@ -1,0 +1,221 @@
+"""A native, non-blocking socket, and a greenlet's wait for it in gevent's loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import weakref
+from time import monotonic
+from typing import Any
+
+from gevent import getcurrent
+from gevent.hub import get_hub
+
+from .alarm import Alarm
+from .tls_socket import TlsSocket
+
+READ, WRITE = 1, 2  # libev's events
+TURN = 0.005  # how long a loop may go on before the hub gets a turn, in seconds
+
+
+class Wire:
+    """A socket and one greenlet's wait for it. The only switch points are in `wait`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.hub = hub = get_hub()
+        self.native = sock
+        self.sock: Any = sock  # or TLS over it
+        self.fileno: int = sock.fileno()
+        self.closed = False
+        self.deadline: float | None = None  # of the wait under way
+        self.on_abandon: weakref.WeakMethod[Any] | None = None
+        self.tls = False
+        self._waiter: Any = None
+        self._watchers: dict[int, Any] = {e: hub.loop.io(self.fileno, e) for e in (READ, WRITE)}
+        self._readable = self._watchers[READ]
+        self._alarm = Alarm(hub.loop, self._on_alarm)
+        _wires.add(self)
+        _sockets.add(sock)
+
+    def own_watcher(self) -> Any:
+        """A watcher for reading that the caller starts; the wire closes it, and the loop can end."""
+        watcher = self._watchers[0] = self.hub.loop.io(self.fileno, READ, ref=False)
+        return watcher
+
+    def wait(self, event: int = READ) -> None:
+        """Return when ready; TimeoutError (the built-in one) at `deadline`, OSError when closed."""
+        if self.closed:
+            raise ConnectionAbortedError("closed by its owner")
+        if self.deadline is not None and self.deadline < self._alarm.when:
+            self._alarm.set(self.deadline)
+        watcher = self._readable if event == READ else self._watchers[event]
+        self._waiter = caller = getcurrent()
+        watcher.start(caller.switch, watcher)
+        try:
+            woken = self.hub.switch()
+        finally:
+            self._waiter = None
+            watcher.stop()
+        if woken is watcher:
+            return
+        if woken is _EXPIRED:
+            raise TimeoutError("timed out")
+        raise ConnectionAbortedError("closed by its owner")
+
+    def send_all(self, data: bytes | memoryview) -> None:
+        """Write all of `data` by `deadline`. `unsent` of the error tells how much was not taken."""
+        try:
+            count = self.sock.send(data)
+            if count == len(data):
+                return
+        except BlockingIOError:
+            count = 0
+        except OSError as error:
+            error.unsent = len(data)  # type: ignore[attr-defined]
+            raise
+        left = memoryview(data)[count:]
+        turn = monotonic() + TURN
+        try:
+            while left:
+                try:
+                    left = left[self.sock.send(left) :]
+                except BlockingIOError:
+                    self.wait(WRITE)
+                    turn = monotonic() + TURN
+                else:
+                    turn = self._give_turn(turn) if left else turn
+        except OSError as error:
+            error.unsent = len(left)  # type: ignore[attr-defined]
+            raise
+
+    def _give_turn(self, turn: float) -> float:
+        if monotonic() < turn:
+            return turn
+        give_turn(self.hub)
+        return monotonic() + TURN
+
+    def start_tls(self, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        """Do the handshake by `deadline`; from then on the socket is the encrypted one."""
+        secure = TlsSocket(self.sock, context, server_hostname)
+        while True:
+            try:
+                if secure.handshake():
+                    break
+            except BlockingIOError:
+                self.wait(WRITE if secure.has_pending_writes() else READ)
+        self.sock, self.tls = secure, True
+
+    def looks_idle(self) -> bool:
+        """Whether the server has neither closed nor sent anything since the last reply."""
+        try:
+            self.native.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return self.tls and not self.closed and self._tls_is_alive()
+
+    def _tls_is_alive(self) -> bool:
+        probe = bytearray(1)  # a TLS 1.3 session ticket is readable, and is no data
+        try:
+            self.sock.recv_into(probe)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def shut(self) -> None:
+        """Wake whoever waits, who then closes. Nothing here switches greenlets."""
+        try:
+            if not self.closed:
+                self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Close at once; whoever waits is told in the hub's next turn. Nothing here switches greenlets."""
+        if not self.closed:
+            self.closed = True
+            _wires.discard(self)
+            self._release_watchers()
+            self.sock.close()
+            _sockets.discard(self.native)
+
+    def _release_watchers(self) -> None:
+        self._alarm.cancel()
+        for watcher in self._watchers.values():
+            watcher.stop()
+            watcher.close()
+        if self._waiter is not None:
+            self.hub.loop.run_callback(self._wake)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's socket, without a byte or a shutdown."""
+        self.closed = True
+        self._release_watchers()
+        try:
+            os.close(self.sock.detach())
+        except OSError:
+            pass
+        _sockets.discard(self.native)
+        owner = self.on_abandon() if self.on_abandon is not None else None
+        if owner is not None:
+            owner()
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            self._waiter.switch(_CLOSED)
+
+    def _on_alarm(self) -> float | None:
+        if self._waiter is None or self.deadline is None:
+            return None
+        if monotonic() < self.deadline:
+            return self.deadline
+        self._waiter.switch(_EXPIRED)
+        return None
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.closed = True
+            _dispose(self.hub, self.native, self._watchers.values(), self._alarm)
+
+
+_EXPIRED, _CLOSED = object(), object()
+_wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+_sockets: set[socket.socket] = set()  # so that no collector finalizes one before its wire
+
+
+def _dispose(hub: Any, sock: Any, watchers: Any, alarm: Alarm) -> None:
+    """Close in the hub's own thread, later: finalizers run anywhere."""
+
+    def close() -> None:
+        alarm.cancel()
+        for watcher in watchers:
+            watcher.stop()
+            watcher.close()
+        sock.close()
+        _sockets.discard(sock)
+
+    try:
+        hub.loop.run_callback_threadsafe(close)
+    except Exception:  # the loop has gone, and its watchers with it
+        sock.close()
+        _sockets.discard(sock)
+
+
+def _abandon_in_child() -> None:
+    for wire in list(_wires):
+        wire.abandon()
+    _wires.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_in_child)
+
+
+def give_turn(hub: Any) -> None:
+    """Let the loop go round once, timers included."""
+    with hub.loop.timer(0.0) as timer:
+        hub.wait(timer)
