@@ -20,10 +20,12 @@ from .driver_info import UNSET
 from .exceptions import (
     AuthenticationError,
     AuthorizationError,
+    ClusterDownError,
     DataError,
     MaxConnectionsError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 from .protocol import Packer, Word
 from .retry import Retry, default_retry
@@ -36,6 +38,7 @@ R = TypeVar("R", bound="Redis")
 
 EMPTY_RESPONSE = "EMPTY_RESPONSE"
 NEVER_DECODE = "NEVER_DECODE"
+_PASSING = (TryAgainError, ClusterDownError)  # refused for now: wait and repeat
 _WAIT_CHANNEL = b"greenredis:wait"
 
 
@@ -154,7 +157,7 @@ class Redis(CoreCommands):
         Raises ResponseError for an error reply; ConnectionError or TimeoutError, whose
         `maybe_executed` tells whether the command was sent.
         """
-        plan = self._plans.get(words[0])  # type: ignore[index]
+        plan = self._plans.get(words[0])
         if plan is None or options or self._by_hand:
             return self._execute_slowly(words, options)
         try:
@@ -215,11 +218,13 @@ class Redis(CoreCommands):
     def _repeat(self, error: Exception, attempt: Callable[[], Any], traits: Traits) -> Any:
         """What a later attempt gives; raises the last error when there may be no other."""
         policy, locator = self.connection_pool.retry, self.connection_pool.locator
-        failures = 0
+        failures, maybe = 0, False
         while True:
             failures += 1
-            if isinstance(error, RedisError) and error.address is not None:
-                locator.failed(error.address, error)  # type: ignore[arg-type]
+            if isinstance(error, RedisError):
+                maybe = error.maybe_executed = maybe or error.maybe_executed  # in any attempt
+                if error.address is not None:
+                    locator.failed(error.address, error)  # type: ignore[arg-type]
             if not self._may_repeat(error, traits, policy, failures):
                 raise error
             self._back_off(policy.backoff_seconds(failures), error)
@@ -233,7 +238,7 @@ class Redis(CoreCommands):
             error = reply
 
     def _may_repeat(self, error: Exception, traits: Traits, policy: Retry, failures: int) -> bool:
-        if not policy.allows(failures) or not isinstance(error, policy.supported_errors):
+        if not policy.allows(failures) or not isinstance(error, (*policy.supported_errors, *_PASSING)):
             return False
         if isinstance(error, (MaxConnectionsError, AuthenticationError, AuthorizationError)):
             return False

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import builtins
-import ssl
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.hub import get_hub
 
@@ -16,6 +15,9 @@ from ..config import Address, ssl_context
 from ..exceptions import AuthenticationError, ConnectionError, RedisError
 from ..protocol import NOT_ENOUGH, Push, Word
 from .core import UNSET, CoreConnection
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class PackedCommands(list[bytes | memoryview]):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import builtins
 import os
-import ssl
 import weakref
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
@@ -21,6 +20,9 @@ from ..retry import Retry
 from .handshake import shake_hands
 from .socket import connect
 from .wire import TURN, Wire, give_turn
+
+if TYPE_CHECKING:
+    import ssl
 
 UNSET: Any = object()
 _local = get_original("threading", "local")()
@@ -73,6 +75,7 @@ class CoreConnection:
         self._parser: Parser | None = None
         self._eager = False  # whether to read before waiting
         self._turn = 0.0
+        self._taken = False
         self._connect_callbacks: list[weakref.WeakMethod[Any]] = []
         self._re_auth_token: Any = None
         self._marked = False
@@ -251,30 +254,33 @@ class CoreConnection:
         if not self.is_connected:
             self.connect()
         self._live_wire().deadline = deadlines.after(self.socket_timeout if seconds is UNSET else seconds)
-        written = False
         self.owed += count
+        self._taken = False
         replies = []
         try:
             self._write(packed)
-            written = True
             for _ in range(count):
                 replies.append(self._read())
                 self.owed -= 1
         except OSError as error:
-            raise self._lost(error, written or len(replies) > 0) from error
+            raise self._lost(error, self._taken) from error
         except InvalidResponse as error:
             raise self._lost(error, True) from None
         return replies
 
     def _write(self, packed: Packed) -> None:
+        """Write all; `_taken` tells whether the kernel took any of it."""
         wire = self._live_wire()
-        if isinstance(packed, bytes):
-            wire.send_all(packed)
-            return
         turn = monotonic() + TURN
-        for piece in packed:
-            if piece:
+        for piece in (packed,) if isinstance(packed, bytes) else packed:
+            if not piece:
+                continue
+            try:
                 wire.send_all(piece)
+            except OSError as error:
+                self._taken = self._taken or getattr(error, "unsent", 0) < len(piece)
+                raise
+            self._taken = True
             if monotonic() > turn:
                 give_turn(wire.hub)
                 turn = monotonic() + TURN
@@ -352,6 +358,10 @@ class CoreConnection:
     def looks_idle(self) -> bool:
         """Whether the server has neither closed it nor sent what nobody asked for."""
         return self._wire is not None and not self._wire.closed and self._wire.looks_idle()
+
+    def is_cut(self) -> bool:
+        """Whether the server has closed it and left nothing to read."""
+        return self._wire is None or self._wire.is_cut()
 
     def hand_over(self) -> tuple[Wire, Parser]:
         """Wire and parser, for somebody who reads and writes in this connection's stead."""

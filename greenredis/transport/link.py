@@ -28,6 +28,7 @@ from .wire import TURN, WRITE
 Slot = list[Any]
 
 MOST_COMMANDS = 16_384  # written and unanswered; more callers wait
+MOST_BYTES = 1_048_576  # in one write; what does not fit stays unsent
 
 
 class Link:
@@ -57,6 +58,7 @@ class Link:
         self._handing = False
         self.error: RedisError | None = None
         self.is_expected = False  # its death
+        self._untaken = 0  # commands in `waiting` that cannot have been executed
         self._written = 0  # commands, ever
         self._watchdog = Watchdog(self, connection)
         self._writable: Any = None
@@ -168,33 +170,47 @@ class Link:
     # -- writing
 
     def _flush(self) -> None:
-        """Write what is unsent in one piece. Nothing here switches greenlets."""
+        """Write what is unsent in one piece, or more where it is long. Nothing here switches greenlets."""
         self._flush_due = False
         unsent, waiting = self.unsent, self.waiting
-        if not unsent or self._writable is not None or self.error is not None:
-            return
-        data = unsent[0][1] if len(unsent) == 1 else b"".join([slot[1] for slot in unsent])
-        try:
-            count = self.wire.sock.send(data)
-        except BlockingIOError:
-            self._wait_until_writable()
-            if not self.wire.tls:  # which may have taken a part, and wants the same bytes again
+        while unsent and self._writable is None and self.error is None:
+            data = unsent[0][1] if len(unsent) == 1 else b"".join([slot[1] for slot in unsent])
+            now = unsent
+            if len(data) > MOST_BYTES:
+                now = self._first_of(unsent)
+                data = b"".join([slot[1] for slot in now])
+            try:
+                count = self.wire.sock.send(data)
+            except BlockingIOError:
+                self._wait_until_writable()
+                if not self.wire.tls:  # which may have taken a part, and wants the same bytes again
+                    return
+                count = 0
+            except OSError as error:
+                self.die(self._broken(error))
                 return
-            count = 0
-        except OSError as error:
-            self.die(self._broken(error))
-            return
-        if not waiting:
-            self._readable.ref = True
-        waiting.extend(unsent)
-        self._written += len(unsent)
-        unsent.clear()
-        self._watchdog.wrote(self._written)
-        if count < len(data):
-            self._backlog = memoryview(data)[count:]
-            self._wait_until_writable()
-        elif len(waiting) > MOST_COMMANDS:
-            self.crowded = True
+            if not waiting:
+                self._readable.ref = True
+            waiting.extend(now)
+            self._written += len(now)
+            del unsent[: len(now)]
+            self._watchdog.wrote(self._written)
+            if count < len(data):
+                self._backlog = memoryview(data)[count:]
+                self._wait_until_writable()
+            elif len(waiting) > MOST_COMMANDS:
+                self.crowded = True
+
+    @staticmethod
+    def _first_of(unsent: list[Slot]) -> list[Slot]:
+        """As many slots as fit into one write, or one; the slots of a batch stay together."""
+        size = end = 0
+        for slot in unsent:
+            size += len(slot[1])
+            if size > MOST_BYTES and end and slot[1]:
+                break
+            end += 1
+        return unsent[:end]
 
     def _wait_until_writable(self) -> None:
         self.crowded = True
@@ -279,7 +295,7 @@ class Link:
                         if monotonic() > until:
                             self._pause_reading()
                             return
-                if not self._parser.resume():
+                if not self._parser.rest or not self._parser.resume():
                     return
         except UnicodeDecodeError as error:
             self._hand_error(error, until)
@@ -354,12 +370,23 @@ class Link:
         if self.error is not None:
             return
         self.error = error
+        self._untaken = self._count_untaken()
         self._watchdog.cancel()
         self._stop_writable()
         self.connection.disconnect()
         self._on_death(self)
         if not self._handing:
             self._tell_soon()
+
+    def _count_untaken(self) -> int:
+        """How many of the last commands the kernel did not take whole; of a batch it may have taken some."""
+        left, count = len(self._backlog or b""), 0
+        for slot in reversed(self.waiting):
+            if left <= 0 or not slot[1] or isinstance(slot[0], Batch):
+                break
+            left -= len(slot[1])
+            count += 1
+        return count
 
     def _broken(self, error: Exception) -> RedisError:
         if isinstance(error, RedisError):
@@ -379,8 +406,8 @@ class Link:
         """In the hub: an error of his own for each who waits, and whether his command was written."""
         until = monotonic() + TURN
         while self.waiting or self.unsent:
-            written = bool(self.waiting)
-            waiter = (self.waiting.popleft() if written else self.unsent.pop(0))[0]
+            written = len(self.waiting) > self._untaken
+            waiter = (self.waiting.popleft() if self.waiting else self.unsent.pop(0))[0]
             if waiter is None or self.error is None:
                 continue
             error = fresh(self.error)

@@ -49,7 +49,7 @@ class Multiplexer:
         link = share.link if share is not None else None
         if link is None or link.address is not self.pool.locator.address:
             link = self._open_link()
-        return link.execute(packed)  # type: ignore[arg-type]
+        return link.execute(packed)
 
     def execute_many(self, packed: Packed, count: int) -> list[Any]:
         """The replies to `count` packed commands, written as one piece; errors among them."""

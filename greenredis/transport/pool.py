@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 import weakref
 from _thread import get_ident
@@ -398,7 +397,8 @@ def _is_native(connection_class: Any) -> bool:
 
 def _extra_names(connection_class: type[Any]) -> list[str]:
     """The options that a subclass of the user's adds."""
-    return [name for name in inspect.signature(connection_class.__init__).parameters if name != "self"]
+    code = getattr(connection_class.__init__, "__code__", None)
+    return [] if code is None else list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
 
 
 def _adopt(connection: Any) -> Any:

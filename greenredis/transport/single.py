@@ -22,6 +22,8 @@ class SingleConnection:
         """The reply; greenlets wait for each other. A caller who leaves costs the connection."""
         connection, pool = self.connection, self.pool
         with self._lock:
+            if connection.is_connected and connection.is_cut():
+                connection.disconnect()
             try:
                 if traits.blocking:
                     return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent.socket
 from gevent.monkey import get_original
 
 from ..config import Address
 from .wire import WRITE, Wire
+
+if TYPE_CHECKING:
+    import ssl
 
 NativeSocket: type[socket.socket] = get_original("socket", "socket")
 

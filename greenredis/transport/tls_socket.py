@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
-import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
 
 _PIECE = 65_536
 
@@ -16,6 +18,9 @@ class TlsSocket:
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        import ssl  # not before it is needed: a program may patch it after importing this
+
+        self._ssl = ssl
         self._sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
@@ -32,11 +37,11 @@ class TlsSocket:
         """Go one step; whether the handshake is done. BlockingIOError: read, then call again."""
         try:
             self._tls.do_handshake()
-        except ssl.SSLWantReadError:
+        except self._ssl.SSLWantReadError:
             self._flush()
             self._receive()
             return False
-        except ssl.SSLError:
+        except self._ssl.SSLError:
             self._flush_if_possible()  # the alert tells the server why
             raise
         self._flush()
@@ -55,10 +60,10 @@ class TlsSocket:
         while True:
             try:
                 return self._tls.read(len(buffer), buffer)  # type: ignore[return-value]
-            except ssl.SSLWantReadError:
+            except self._ssl.SSLWantReadError:
                 self._flush_if_possible()
                 self._receive()
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            except (self._ssl.SSLZeroReturnError, self._ssl.SSLEOFError):
                 return 0
 
     def has_pending_writes(self) -> bool:

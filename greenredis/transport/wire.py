@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import weakref
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import getcurrent
 from gevent.hub import get_hub
 
 from .alarm import Alarm
 from .tls_socket import TlsSocket
+
+if TYPE_CHECKING:
+    import ssl
 
 READ, WRITE = 1, 2  # libev's events
 TURN = 0.005  # how long a loop may go on before the hub gets a turn, in seconds
@@ -108,13 +110,23 @@ class Wire:
 
     def looks_idle(self) -> bool:
         """Whether the server has neither closed nor sent anything since the last reply."""
+        found = self._peek()
+        return found is None or (self.tls and bool(found) and self._tls_is_alive())
+
+    def is_cut(self) -> bool:
+        """Whether the server has closed, and nothing is left to read."""
+        return self._peek() == b""
+
+    def _peek(self) -> bytes | None:
+        """The next byte that came, b"" at the end, None if there is nothing yet."""
+        if self.closed:
+            return b""
         try:
-            self.native.recv(1, socket.MSG_PEEK)
+            return self.native.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return True
+            return None
         except OSError:
-            pass
-        return self.tls and not self.closed and self._tls_is_alive()
+            return b""
 
     def _tls_is_alive(self) -> bool:
         probe = bytearray(1)  # a TLS 1.3 session ticket is readable, and is no data

@@ -1,0 +1,33 @@
+"""Patches as `GREENREDIS_PATCH` says, "before" or "after" the import of greenredis; adds the fixtures."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+
+import gevent.monkey
+import pytest
+
+
+def _patch(mode: str) -> None:
+    if os.environ.get("GREENREDIS_PATCH", "") == mode and not gevent.monkey.is_module_patched("socket"):
+        assert ("greenredis" in sys.modules) == (mode == "after"), "needs pytest -p no:greenredis"
+        with warnings.catch_warnings():
+            # pytest has imported ssl by now, and greenredis has too when patched after it.
+            warnings.simplefilter("ignore", gevent.monkey.MonkeyPatchWarning)
+            gevent.monkey.patch_all()
+
+
+_patch("before")
+importlib.import_module("greenredis")
+_patch("after")
+from greenredis.testing import pytest_plugin  # noqa: E402
+
+pytest_itemcollected = pytest_plugin.limit_all
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    if not pluginmanager.is_registered(pytest_plugin):
+        pluginmanager.register(pytest_plugin, "greenredis.testing")
