@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,13 +62,28 @@ def exclude(**given: bool) -> None:
 
 def expiry(ex: Any, px: Any, exat: Moment | None, pxat: Moment | None, **flags: bool) -> list[Any]:
     """The words of at most one expiry; DataError for more, or for one beside any of `flags`."""
-    exclude(ex=ex is not None, px=px is not None, exat=exat is not None, pxat=pxat is not None, **flags)
-    if isinstance(ex, str) and ex.isdigit():
-        ex = int(ex)
-    for name, time in (("ex", ex), ("px", px)):
-        if not isinstance(time, (int, timedelta, type(None))):
-            raise DataError(f"{name} must be datetime.timedelta or int")
-    return options(EX=seconds(ex), PX=milliseconds(px), EXAT=unix_time(exat), PXAT=unix_time(pxat, 1000))
+    given = [pair for pair in (("EX", ex), ("PX", px), ("EXAT", exat), ("PXAT", pxat)) if pair[1] is not None]
+    if len(given) + sum(map(bool, flags.values())) > 1:
+        raise DataError(f"ex, px, exat, pxat and {', '.join(flags)} are mutually exclusive")
+    return [given[0][0], _TIMES[given[0][0]](given[0][1])] if given else []
+
+
+def _duration(name: str, value: Any, unit: int) -> int:
+    if isinstance(value, int):
+        return value
+    if isinstance(value, timedelta):
+        return int(value.total_seconds() * unit)
+    if name == "ex" and isinstance(value, str) and value.isdigit():
+        return int(value)
+    raise DataError(f"{name} must be datetime.timedelta or int")
+
+
+_TIMES: dict[str, Callable[[Any], Any]] = {
+    "EX": lambda value: _duration("ex", value, 1),
+    "PX": lambda value: _duration("px", value, 1000),
+    "EXAT": lambda value: unix_time(value),
+    "PXAT": lambda value: unix_time(value, 1000),
+}
 
 
 def seconds(time: Any) -> Any:

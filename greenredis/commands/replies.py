@@ -16,6 +16,7 @@ from .server_replies import (
     client_info,
     client_list,
     commands,
+    commands_as_they_come,
     commands_with_sets,
     debug_object,
     info,
@@ -226,7 +227,7 @@ _RESP3_AS_RESP2 = {
 _RESP3_LEGACY = _table(
     {
         acl_log_plain: "ACL LOG",
-        commands_with_sets: "COMMAND",
+        commands_as_they_come: "COMMAND",
         memory_stats: "MEMORY STATS",
         stralgo_text: "STRALGO",
     }

@@ -137,12 +137,16 @@ _COMMAND_DETAILS = ("tips", "key_specifications", "subcommands")
 
 
 def commands(reply: Any, shape: type = list, **options: Any) -> dict[str, dict[str, Any]]:
-    """What COMMAND says, by name."""
+    """What COMMAND says, by name; flags and categories in that shape."""
+    return _commands(reply, shape, ("flags", "acl_categories"))
+
+
+def _commands(reply: Any, shape: type, shaped: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     found = {}
     for item in reply:
         command = dict(zip(_COMMAND_FIELDS + _COMMAND_DETAILS, item, strict=False))
         command["name"] = text(item[0])
-        for name in ("flags", "acl_categories"):
+        for name in shaped:
             if name in command:
                 command[name] = shape(map(text, command[name]))
         found[command["name"]] = command
@@ -152,6 +156,11 @@ def commands(reply: Any, shape: type = list, **options: Any) -> dict[str, dict[s
 def commands_with_sets(reply: Any, **options: Any) -> dict[str, dict[str, Any]]:
     """As `commands`, with flags and categories as sets."""
     return commands(reply, set)
+
+
+def commands_as_they_come(reply: Any, **options: Any) -> dict[str, dict[str, Any]]:
+    """As `commands`, with flags as sets and categories untouched."""
+    return _commands(reply, set, ("flags",))
 
 
 def acl_user(reply: Any) -> dict[str, Any] | None:

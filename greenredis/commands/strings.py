@@ -63,13 +63,11 @@ class StringCommands(BitCommands):
         matched = not (ifeq is None and ifne is None and ifdeq is None and ifdne is None)
         if not (timed or matched or nx or xx or get):
             return self.execute_command("SET", name, value)
-        given = {"ifeq": ifeq, "ifne": ifne, "ifdeq": ifdeq, "ifdne": ifdne}
-        exclude(nx=nx, xx=xx, **{option: match is not None for option, match in given.items()})
-        words = options(
-            NX=bool(nx), XX=bool(xx), IFEQ=ifeq, IFNE=ifne, IFDEQ=ifdeq, IFDNE=ifdne, GET=bool(get)
-        )
-        words += expiry(ex, px, exat, pxat, keepttl=keepttl)
-        words += options(KEEPTTL=bool(keepttl))
+        words = expiry(ex, px, exat, pxat, keepttl=keepttl)
+        if keepttl:
+            words.append("KEEPTTL")
+        if matched or nx or xx or get:
+            words = _conditions(nx, xx, ifeq, ifne, ifdeq, ifdne) + options(GET=bool(get)) + words
         if get:
             return self.execute_command("SET", name, value, *words, get=True)
         return self.execute_command("SET", name, value, *words)
@@ -259,3 +257,9 @@ class StringCommands(BitCommands):
         return self.execute_command(
             "STRALGO", algo, specific_argument.upper(), value1, value2, *words, **given, **kwargs
         )
+
+
+def _conditions(nx: bool, xx: bool, ifeq: Any, ifne: Any, ifdeq: Any, ifdne: Any) -> list[Any]:
+    given = {"ifeq": ifeq, "ifne": ifne, "ifdeq": ifdeq, "ifdne": ifdne}
+    exclude(nx=nx, xx=xx, **{option: match is not None for option, match in given.items()})
+    return options(NX=bool(nx), XX=bool(xx), IFEQ=ifeq, IFNE=ifne, IFDEQ=ifdeq, IFDNE=ifdne)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
+from .. import deadlines
+from ..exceptions import TimeoutError
 from ..protocol import Word
 from ..traits import Traits
 from .pool import ConnectionPool
@@ -21,13 +24,20 @@ class SingleConnection:
     def execute(self, words: Sequence[Word], traits: Traits, decode: bool = True) -> Any:
         """The reply; greenlets wait for each other. A caller who leaves costs the connection."""
         connection, pool = self.connection, self.pool
-        with self._lock:
+        self._acquire()
+        try:
             if connection.is_connected and connection.is_cut():
                 connection.disconnect()
-            try:
-                if traits.blocking:
-                    return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)
-                return connection.execute(pool.packer.pack(words), decode=decode)
-            finally:
-                if connection.owed:
-                    connection.disconnect()
+            if traits.blocking:
+                return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)
+            return connection.execute(pool.packer.pack(words), decode=decode)
+        finally:
+            if connection.owed:
+                connection.disconnect()
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        """Wait for the connection as long as for one of the pool, or until the caller's deadline."""
+        until = deadlines.after(self.pool.timeout)
+        if not self._lock.acquire(timeout=None if until is None else max(0.0, until - monotonic())):
+            raise TimeoutError(f"the one connection to {self.pool.where()} was not free in time")
