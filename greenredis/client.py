@@ -182,7 +182,7 @@ class Redis(CoreCommands):
         if self._by_hand:
             return self._complete(lambda: self._execute_by_hand(sent, words[0], traits, options), traits)
         transport = self._transport if shared or self.connection else self.connection_pool
-        decode = not options.pop(NEVER_DECODE, False)
+        decode = options.pop(NEVER_DECODE, UNSET) is UNSET
         empty = options.pop(EMPTY_RESPONSE, UNSET)
         if sent[0] in ("WAIT", b"WAIT") and not self._single_connection_client:
             reply = self._complete(lambda: self._wait_for_replicas(sent), traits)
@@ -286,7 +286,7 @@ class Redis(CoreCommands):
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
         """The converted reply that `connection` reads next. A subclass that overrides it sees every reply."""
         try:
-            reply = connection.read_response(disable_decoding=options.pop(NEVER_DECODE, False))
+            reply = connection.read_response(disable_decoding=options.pop(NEVER_DECODE, UNSET) is not UNSET)
         except ResponseError:
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]

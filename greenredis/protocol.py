@@ -93,10 +93,12 @@ def _without_header(words: list[bytes | memoryview]) -> bytes:
 # an aggregate of 8 digits and more, or a header that the chunk's end cuts.
 _RISKY = rb"(?:\||[*~>%](?:[0-9+-]{8}|[0-9+-]*\r?\Z))"
 _risky_at = re.compile(_RISKY).match
-_risky_after = re.compile(rb"\n" + _RISKY).search
-_header = re.compile(rb"[*~>%$]([+-]?[0-9]{1,20})\r\n").match
+_risky_line = re.compile(rb"\n" + _RISKY).search
+_header = re.compile(rb"[*~>%$=]([+-]?[0-9]{1,20})\r\n").match
 _TYPES = b"|*~>%"
+_VALUES = b"$="
 _LF = 10
+_LONGEST_HEADER = 24
 _HUGE = 1 << 20
 _LONG = 4096  # a chunk in which it pays to look for a value that goes on beyond it
 
@@ -104,25 +106,27 @@ _LONG = 4096  # a chunk in which it pays to look for a value that goes on beyond
 class Parser:
     """Replies from bytes: feed it, then call `gets` until NOT_ENOUGH, and `resume` until False.
 
-    Headers that would make hiredis reserve much memory, and RESP3 attributes (which hiredis
-    counts as a reply of their own), are refused with InvalidResponse before they reach it.  To
-    tell them from the same bytes inside a value, the bytes before them are parsed first: then
-    hiredis has nothing left exactly where a header may begin.
+    Headers that would make hiredis reserve much memory, and RESP3 attributes (which hiredis counts
+    as a reply of their own), are refused with InvalidResponse before they reach it.  The same bytes
+    inside a value are no header: where a chunk has any, it is read token by token if it begins with
+    one; else a place is a header if hiredis has nothing left over when it was fed all before it.
     """
 
-    __slots__ = ("_reader", "_value_left", "gets", "rest")
+    __slots__ = ("_at", "_reader", "_value_left", "gets", "has_data", "rest")
 
     def __init__(self, encoding: str | None = None, errors: str = "strict", address: object = None) -> None:
         """`encoding`: what to decode replies with; None leaves them as bytes."""
         self._reader: Any = hiredis.Reader(
-            protocolError=partial(_invalid, address),
+            protocolError=InvalidResponse,
             replyError=partial(parse_error, address=address),
             notEnoughData=NOT_ENOUGH,
             encoding=encoding,
             errors=errors,
         )
         self.gets: Callable[..., Any] = self._reader.gets
-        self.rest = b""  # withheld; begins where a risky header may begin
+        self.has_data: Callable[[], bool] = self._reader.has_data
+        self.rest = b""  # withheld, from `_at` on, where a risky header may begin
+        self._at = 0
         self._value_left = 0  # bytes of the value being read that have not come yet
 
     def feed(self, buffer: bytearray, count: int) -> None:
@@ -134,71 +138,116 @@ class Parser:
         elif left:
             self._value_left = 0
             self._reader.feed(buffer, 0, left)
-            self._feed_until_risk(bytes(memoryview(buffer)[left:count]), 0)
+            self._feed_tokens(bytes(memoryview(buffer)[left:count]), 0)
         elif self.rest:
-            self.rest += buffer[:count]
+            self.rest, self._at = self.rest[self._at :] + buffer[:count], 0
         else:
             find = buffer.find
             for kind in _TYPES:
                 if find(kind, 0, count) >= 0:
                     break
             else:
-                if count < _LONG or self._start_of_big_value(buffer, count, 0) == count:
+                if count < _LONG or self._start_of_long_value(buffer, count) == count:
                     self._reader.feed(buffer, 0, count)
                     return
-            self._feed_until_risk(bytes(memoryview(buffer)[:count]), 0)
+            self._feed_carefully(bytes(memoryview(buffer)[:count]))
 
     def resume(self) -> bool:
         """Whether there is more to get, now that all that was fed has been parsed.
 
         Raises InvalidResponse where the bytes that come next are refused.
         """
-        rest = self.rest
-        if not rest or not (self._reader.has_data() or self._accept_header(rest)):
+        if not self.rest:
+            return False
+        rest, at = self.rest, self._at
+        if self._reader.has_data():
+            self._feed_to_next_risk(rest, at, at + 1)
+            return True
+        if not self._is_allowed(rest, at):
             return False
         self.rest = b""
-        if self._value_left:
-            self._reader.feed(rest)
+        header = _header(rest, at)
+        if header is None:  # nor is it any other: hiredis says what is wrong with it
+            self._reader.feed(rest, at, len(rest) - at)
         else:
-            self._feed_until_risk(rest, 1)
+            self._feed_tokens(rest, at, at if rest[at] in _VALUES else header.end())
         return True
 
     def is_clean(self) -> bool:
         """Whether nothing is left over behind the last reply."""
         return not self.rest and not self._reader.has_data()
 
-    def _feed_until_risk(self, chunk: bytes, first: int) -> None:
-        """Feed what lies before the next risky place, at `first` at the earliest; keep the rest."""
+    def _feed_carefully(self, chunk: bytes) -> None:
+        if self._reader.has_data():
+            self._feed_to_next_risk(chunk, 0, 0)
+        elif _risky_at(chunk) or self._has_risky_line(chunk):
+            self._feed_tokens(chunk, 0)
+        else:
+            start = self._start_of_long_value(chunk, len(chunk))
+            if start:
+                self._reader.feed(chunk, 0, start)
+            if start < len(chunk):
+                self.rest, self._at = chunk, start
+
+    @staticmethod
+    def _has_risky_line(chunk: bytes) -> bool:
+        return any(b"\n%c" % kind in chunk for kind in _TYPES) and _risky_line(chunk) is not None
+
+    def _feed_to_next_risk(self, chunk: bytes, start: int, first: int) -> None:
+        """Feed from `start` to what may be a risky header, at `first` at the earliest; keep the rest."""
         if first == 0 and _risky_at(chunk):
             end = 0
-        elif any(chunk.find(kind, 1) > 0 for kind in _TYPES) and (found := _risky_after(chunk)):
-            end = found.start() + 1
         else:
-            end = self._start_of_big_value(chunk, len(chunk), first)
-        if end:
-            self._reader.feed(chunk, 0, end)
-        self.rest = chunk[end:]
+            found = _risky_line(chunk, max(first - 1, 0))
+            end = found.start() + 1 if found else len(chunk)
+        if end > start:
+            self._reader.feed(chunk, start, end - start)
+        self.rest, self._at = (chunk, end) if end < len(chunk) else (b"", 0)
 
-    def _accept_header(self, rest: bytes) -> bool:
-        """Whether the header that begins here is whole; InvalidResponse if it is not allowed."""
-        if rest[:1] == b"|":
-            raise InvalidResponse("a RESP3 attribute, which the parser cannot tell from a reply")
-        header = _header(rest)
-        if header is None:
-            return b"\n" in rest or len(rest) > 24  # no header: hiredis says what is wrong with it
-        length = int(header[1])
-        if rest[:1] == b"$":
-            self._value_left = max(0, header.end() + length + 2 - len(rest))
-            if length > _HUGE:
+    def _feed_tokens(self, chunk: bytes, start: int, place: int = 0) -> None:
+        """Feed from `start` to a header that is not allowed or not whole; a token begins at `place`."""
+        whole, find = len(chunk), chunk.find
+        while place < whole:
+            kind = chunk[place]
+            if kind in _VALUES:
+                header = _header(chunk, place)
+                if header is None:
+                    break  # cut, or wrong, which hiredis says
+                place = header.end() + max(-2, int(header[1])) + 2
+            elif kind in _TYPES and _risky_at(chunk, place) and not self._was_allowed(chunk, place):
+                self._reader.feed(chunk, start, place - start)
+                self.rest, self._at = chunk, place
+                return
+            else:
+                end = find(b"\n", place)
+                if end < 0:
+                    break
+                place = end + 1
+        if place > whole:
+            self._value_left = place - whole
+            if self._value_left > _HUGE:
                 _keep_big_blocks()
-        elif length > MAX_ELEMENTS:
-            raise InvalidResponse(f"a reply of {length} elements; the limit is {MAX_ELEMENTS}")
+        self._reader.feed(chunk, start, whole - start)
+
+    def _was_allowed(self, chunk: bytes, place: int) -> bool:
+        header = _header(chunk, place)
+        return header is not None and int(header[1]) <= MAX_ELEMENTS
+
+    def _is_allowed(self, chunk: bytes, place: int) -> bool:
+        """Whether the header is whole; InvalidResponse if it may not pass."""
+        if chunk[place] == _TYPES[0]:
+            raise InvalidResponse("a RESP3 attribute, which the parser cannot tell from a reply")
+        header = _header(chunk, place)
+        if header is None:
+            return b"\n" in chunk[place:] or len(chunk) - place > _LONGEST_HEADER
+        if chunk[place] not in _VALUES and int(header[1]) > MAX_ELEMENTS:
+            raise InvalidResponse(f"a reply of {int(header[1])} elements; the limit is {MAX_ELEMENTS}")
         return True
 
     @staticmethod
-    def _start_of_big_value(chunk: bytes | bytearray, count: int, first: int) -> int:
+    def _start_of_long_value(chunk: bytes | bytearray, count: int) -> int:
         """Where the value begins that goes on beyond this chunk; `count` if none does."""
-        last = chunk.rfind(b"$", first, count)
+        last = chunk.rfind(b"$", 0, count)
         if last == 0 or (last > 0 and chunk[last - 1] == _LF):
             header = _header(chunk, last, count)
             if header is not None and int(header[1]) > count - last:
@@ -214,9 +263,3 @@ def _keep_big_blocks() -> None:
     below it, each value of 10 MB costs 8 ms of page faults. Nothing is touched, so this costs 10 us.
     """
     bytearray(31 << 20)
-
-
-def _invalid(address: object, message: str) -> InvalidResponse:
-    error = InvalidResponse(message)
-    error.address = address
-    return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -11,12 +12,20 @@ import gevent
 import gevent.socket
 import pytest
 from gevent.event import Event
+from gevent.resolver import AbstractResolver
 
 import greenredis
 from greenredis import Redis, Retry, deadlines
 from greenredis.backoff import ConstantBackoff, NoBackoff
 from greenredis.exceptions import ConnectionError, RedisError, TimeoutError
-from greenredis.testing import FullListener, ScriptedClient, ScriptedServer, free_port, on_quiet_machine, wait_until
+from greenredis.testing import (
+    FullListener,
+    ScriptedClient,
+    ScriptedServer,
+    free_port,
+    on_quiet_machine,
+    wait_until,
+)
 
 DEADLINE = 0.2
 SLACK = 0.05
@@ -42,7 +51,9 @@ def stall(stack: ExitStack) -> dict[str, Any]:
 
 def trickle(stack: ExitStack) -> dict[str, Any]:
     def drip(words: list[bytes], client: ScriptedClient) -> None:
-        gevent.spawn(client.send, b"$400\r\n" + bytes(400) + b"\r\n", 1, 0.05).rawlink(lambda each: each.exception)
+        gevent.spawn(client.send, b"$400\r\n" + bytes(400) + b"\r\n", 1, 0.05).rawlink(
+            lambda each: each.exception
+        )
 
     return scripted(stack, drip)
 
@@ -51,7 +62,9 @@ def pushes(stack: ExitStack) -> dict[str, Any]:
     """What arrives all the time is no reply."""
 
     def chatter(words: list[bytes], client: ScriptedClient) -> None:
-        gevent.spawn(client.send, b">2\r\n+x\r\n:1\r\n" * 5000, 130, 0.005).rawlink(lambda each: each.exception)
+        gevent.spawn(client.send, b">2\r\n+x\r\n:1\r\n" * 5000, 130, 0.005).rawlink(
+            lambda each: each.exception
+        )
 
     return scripted(stack, chatter)
 
@@ -90,7 +103,7 @@ def no_tls(stack: ExitStack) -> dict[str, Any]:
     return {**never_accepts(stack), "ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
 
 
-class HangingResolver:
+class HangingResolver(AbstractResolver):
     """Answers after 5 s, as one does whose name servers are gone."""
 
     def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
@@ -144,7 +157,11 @@ class Subclass(Redis):
         return super().parse_response(connection, command_name, **options)
 
 
-COMMANDS: dict[str, tuple[Any, ...]] = {"read": ("GET", "key"), "write": ("INCR", "key"), "block": ("BLPOP", "key", 0)}
+COMMANDS: dict[str, tuple[Any, ...]] = {
+    "read": ("GET", "key"),
+    "write": ("INCR", "key"),
+    "block": ("BLPOP", "key", 0),
+}
 # Kind of client x command: each of the first with each of the second that differs there.
 CALLS = [
     ("link", "read"), ("link", "write"), ("pool", "read"), ("pool", "write"), ("pool", "block"),
@@ -193,7 +210,9 @@ def test_deadline_is_kept(way: Way, kind: str, command: str) -> None:
 def held_pool(size: int, **options: Any) -> Iterator[Any]:
     """A pool whose connections are all lent."""
     with ScriptedServer(lambda words, client: b"+OK\r\n") as server, ExitStack() as stack:
-        pool = greenredis.BlockingConnectionPool(port=server.port, host=server.host, max_connections=size, **options)
+        pool = greenredis.BlockingConnectionPool(
+            port=server.port, host=server.host, max_connections=size, **options
+        )
         stack.callback(pool.close)
         for _ in range(size):
             stack.enter_context(pool.lend())
@@ -285,7 +304,11 @@ BOUNDED = {"socket_timeout": 0.08, "socket_connect_timeout": 0.06, "timeout": 0.
 
 
 def bound_of(retries: int, backoff: float = 0.0) -> float:
-    wait, connecting, timeout = BOUNDED["timeout"], BOUNDED["socket_connect_timeout"], BOUNDED["socket_timeout"]
+    wait, connecting, timeout = (
+        BOUNDED["timeout"],
+        BOUNDED["socket_connect_timeout"],
+        BOUNDED["socket_timeout"],
+    )
     return wait + (1 + retries) * (connecting + timeout) + retries * backoff
 
 
@@ -449,7 +472,9 @@ def test_late_replies_after_a_deadline_cost_the_link_nothing() -> None:
         link = client.connection_pool.multiplexer.link()
         with greenredis.deadline(0.05):
             for each in range(5):
-                measured(lambda each=each: client.execute_command("GET", f"late-{each}"))  # type: ignore[misc]
+                measured(partial(client.execute_command, "GET", f"late-{each}"))
         released.set()
-        assert [client.execute_command("GET", f"k{each}") for each in range(5)] == [b"k%d" % n for n in range(5)]
+        assert [client.execute_command("GET", f"k{each}") for each in range(5)] == [
+            b"k%d" % n for n in range(5)
+        ]
         assert link.error is None and client.connection_pool.multiplexer.link() is link

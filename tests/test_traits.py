@@ -22,7 +22,7 @@ READ_WITHOUT_FLAG = {"COMMAND", "ECHO", "INFO", "LASTSAVE", "PING", "ROLE", "TIM
 def ask(port: int, *words: str) -> Any:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         reader = hiredis.Reader(encoding="utf-8")
-        connection.sendall(hiredis.pack_command(words))
+        connection.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
         while (reply := reader.gets()) is False:
             reader.feed(connection.recv(65536))
         return reply

@@ -12,8 +12,8 @@ from gevent.hub import get_hub
 
 from .. import deadlines
 from ..config import Address, ssl_context
-from ..exceptions import AuthenticationError, ConnectionError, RedisError
-from ..protocol import NOT_ENOUGH, Push, Word
+from ..exceptions import AuthenticationError, ConnectionError, InvalidResponse, RedisError
+from ..protocol import Push, Word
 from .core import UNSET, CoreConnection
 
 if TYPE_CHECKING:
@@ -96,12 +96,16 @@ class AbstractConnection(CoreConnection):
         wire.deadline = deadlines.after(self.socket_timeout if timeout is UNSET else timeout)
         done = False
         try:
-            reply = self._read_any(not disable_decoding, push_request)
+            reply = self._read(not disable_decoding, push_request)
+            if reply.__class__ is not Push:
+                self.owed = max(0, self.owed - 1)
             done = True
         except OSError as error:
             found = self._translated(error, "reading from")
             found.maybe_executed = self.owed > 0
             raise found from error
+        except InvalidResponse as error:
+            raise self._lost(error, self.owed > 0) from None
         finally:
             if not done and disconnect_on_error:
                 self.disconnect()
@@ -109,21 +113,6 @@ class AbstractConnection(CoreConnection):
         if isinstance(reply, RedisError):
             raise reply
         return reply
-
-    def _read_any(self, decode: bool, push_request: bool) -> Any:
-        parser = self._parser
-        assert parser is not None
-        while True:
-            reply = parser.gets() if decode else parser.gets(False)
-            if reply is NOT_ENOUGH:
-                if not parser.rest or not parser.resume():
-                    self._fill(parser)
-            elif reply.__class__ is Push:
-                if push_request:
-                    return reply
-            else:
-                self.owed = max(0, self.owed - 1)
-                return reply
 
     def can_read(self, timeout: float | None = 0) -> bool:
         """Whether there is something to read within `timeout` seconds; None waits for ever."""

@@ -246,6 +246,9 @@ class CoreConnection:
             raise self._lost(error, written) from error
         except InvalidResponse as error:
             raise self._lost(error, True) from None
+        except UnicodeDecodeError:  # the reply was read whole
+            self.owed -= 1
+            raise
         self.owed -= 1
         return reply
 
@@ -285,18 +288,23 @@ class CoreConnection:
                 give_turn(wire.hub)
                 turn = monotonic() + TURN
 
-    def _read(self, decode: bool = True) -> Any:
+    def _read(self, decode: bool = True, pushes: bool = False) -> Any:
         parser = self._parser
         if parser is None:
             raise ConnectionAbortedError("closed by its owner")
         gets = parser.gets
-        while True:
-            reply = gets() if decode else gets(False)
-            if reply is NOT_ENOUGH:
-                if not parser.rest or not parser.resume():
-                    self._fill(parser)
-            elif reply.__class__ is not Push:
-                return reply
+        try:
+            while True:
+                reply = gets() if decode else gets(False)
+                if reply is NOT_ENOUGH:
+                    if not parser.rest or not parser.resume():
+                        self._fill(parser)
+                    elif monotonic() > self._turn:
+                        self._give_turn(self._live_wire())
+                elif reply.__class__ is not Push or pushes:
+                    return reply
+        except TypeError as error:  # a map or a set of what Python cannot hash
+            raise InvalidResponse(f"a reply that is no Python value: {error}") from error
 
     def _fill(self, parser: Parser) -> None:
         """Feed the parser what comes next, or wait for it. One switch point, two where the reply is long."""
@@ -307,8 +315,7 @@ class CoreConnection:
             wire.wait()
             self._turn = monotonic() + TURN
         elif monotonic() > self._turn:
-            give_turn(wire.hub)
-            self._turn = monotonic() + TURN
+            self._give_turn(wire)
         buffer = self._buffer
         try:
             count = wire.sock.recv_into(buffer)
@@ -320,6 +327,14 @@ class CoreConnection:
         parser.feed(buffer, count)
         self._eager = wire.tls or count == len(buffer)
 
+    def _give_turn(self, wire: Wire) -> None:
+        """Between the chunks of a long reply. A switch point; TimeoutError at the deadline."""
+        give_turn(wire.hub)
+        self._turn = now = monotonic()
+        self._turn += TURN
+        if wire.deadline is not None and now > wire.deadline:
+            raise builtins.TimeoutError("timed out")
+
     def _live_wire(self) -> Wire:
         if self._wire is None:
             raise ConnectionAbortedError("closed by its owner")
@@ -330,6 +345,8 @@ class CoreConnection:
         self.disconnect()
         translated = error if isinstance(error, RedisError) else self._translated(error, "talking to")
         translated.maybe_executed = written
+        if translated.address is None:
+            translated.address = self.address
         return translated
 
     def _translated(self, error: Exception, doing: str) -> RedisError:
@@ -352,6 +369,9 @@ class CoreConnection:
             and not self._marked
             and self._wire is not None
             and not self._wire.closed
+            and self._parser is not None
+            and not self._parser.has_data()
+            and not self._parser.rest
             and self.expires > monotonic()
         )
 

@@ -56,6 +56,7 @@ class Link:
         self.crowded = False
         self._flush_due = False
         self._handing = False
+        self._unasked = False  # the reply that has come in part is nobody's
         self.error: RedisError | None = None
         self.is_expected = False  # its death
         self._untaken = 0  # commands in `waiting` that cannot have been executed
@@ -86,11 +87,12 @@ class Link:
         if self.crowded or bounded or caller is self._hub:
             return self._execute_carefully(slot, [slot])
         self.unsent.append(slot)
-        if not self.waiting:
-            self._flush()
-        elif not self._flush_due:
-            self._flush_due = True
-            self._loop.run_callback(self._flush)
+        if not self._handing:  # else it is written when the replies at hand have been handed over
+            if not self.waiting:
+                self._flush()
+            elif not self._flush_due:
+                self._flush_due = True
+                self._loop.run_callback(self._flush)
         try:
             reply = self._switch()
             if slot[0] is None:
@@ -123,9 +125,7 @@ class Link:
             if self.error is not None:
                 raise fresh(self.error)
             self.unsent.extend(slots)
-            if self.waiting:
-                self._flush_due = self._flush_due or bool(self._loop.run_callback(self._flush))
-            else:
+            if not self._handing:
                 self._flush()
             reply = self._switch()
             if last[0] is None:
@@ -275,45 +275,60 @@ class Link:
         A switch runs the owner's own code until it waits.  Whatever that raises or does, the
         other replies go to their owners.
         """
-        gets, waiting = self._parser.gets, self.waiting
+        parser, waiting = self._parser, self.waiting
+        gets, unasked, partial = parser.gets, self._unasked or not waiting, True
         self._handing = True
         try:
             while True:
-                while (reply := gets()) is not NOT_ENOUGH:
-                    if reply.__class__ is Push:
-                        continue
-                    if not waiting:
-                        raise InvalidResponse("a reply to nothing that was asked")
-                    slot = waiting.popleft()
-                    waiter = slot[0]
-                    if waiter is not None:
-                        slot[0] = None
-                        try:
-                            waiter.switch(reply)
-                        except BaseException:
-                            self._hub.handle_error(waiter, *sys.exc_info())
-                        if monotonic() > until:
-                            self._pause_reading()
-                            return
-                if not self._parser.rest or not self._parser.resume():
+                try:
+                    while (reply := gets()) is not NOT_ENOUGH:
+                        if reply.__class__ is Push:
+                            unasked, partial = not waiting, parser.has_data()
+                            continue
+                        if unasked:
+                            raise InvalidResponse("a reply to nothing that was asked")
+                        slot = waiting.popleft()
+                        if not waiting:
+                            unasked, partial = True, parser.has_data()
+                        waiter = slot[0]
+                        if waiter is not None:
+                            slot[0] = None
+                            try:
+                                waiter.switch(reply)
+                            except BaseException:
+                                self._hub.handle_error(waiter, *sys.exc_info())
+                            if monotonic() > until:
+                                self._pause_reading()
+                                return
+                except UnicodeDecodeError as error:
+                    self._hand_error(error)
+                    continue
+                if not parser.rest or not parser.resume():
                     return
-        except UnicodeDecodeError as error:
-            self._hand_error(error, until)
+                if monotonic() > until:
+                    self._pause_reading()
+                    return
         except Exception as error:  # also what hiredis could not make a Python value of
             self.die(self._broken(error))
         finally:
             self._handing = False
+            self._unasked = unasked and partial
             if not waiting:
                 self._readable.ref = False
+            if self.unsent:
+                self._flush()
             if self.crowded or self.error is not None or self.address is None:
                 self._after_handing()
 
-    def _hand_error(self, error: Exception, until: float) -> None:
+    def _hand_error(self, error: Exception) -> None:
         """The reply was whole, but could not be decoded."""
-        waiter = self.waiting.popleft()[0] if self.waiting else None
+        slot = self.waiting.popleft()
+        waiter, slot[0] = slot[0], None
         if waiter is not None:
-            self._loop.run_callback(waiter.switch, error)
-        self._pause_reading()
+            try:
+                waiter.switch(error)
+            except BaseException:
+                self._hub.handle_error(waiter, *sys.exc_info())
 
     def _after_handing(self) -> None:
         if self.error is not None:

@@ -125,7 +125,7 @@ class Share:
         pool = self.pool
         if not pool.blocking and self.slots >= pool.max_connections:
             raise MaxConnectionsError(f"all {pool.max_connections} connections to {pool.where()} are lent")
-        waiter = Waiter(getcurrent(), deadlines.after(pool.timeout))
+        waiter = Waiter(getcurrent(), self._until())
         self.waiting.append(waiter)
         try:
             self._dial_for_waiters()
@@ -142,6 +142,14 @@ class Share:
             elif waiter.connection is not None:  # killed as it was served: the next one's turn
                 self.release(waiter.connection)
         raise waiter.error or RuntimeError("a waiting greenlet was switched to by somebody else")
+
+    def _until(self) -> float | None:
+        """When a waiter gives up: the pool's `timeout` is for a slot, connecting has its own."""
+        seconds, pool = self.pool.timeout, self.pool
+        if seconds is not None and self.slots < pool.max_connections:
+            connecting = pool.options["socket_connect_timeout"]
+            seconds = None if connecting is None else seconds + connecting
+        return deadlines.after(seconds)
 
     def _on_alarm(self) -> float | None:
         now = monotonic()
