@@ -90,8 +90,9 @@ def _without_header(words: list[bytes | memoryview]) -> bytes:
 
 
 # Where hiredis could be made to reserve memory, or to count one reply too many: an attribute, or
-# an aggregate of 8 digits and more, or a header that the chunk's end cuts.
-_RISKY = rb"(?:\||[*~>%](?:[0-9+-]{8}|[0-9+-]*\r?\Z))"
+# an aggregate of 8 digits and more, or a header that the chunk's end cuts; also a lone first byte at
+# the end, which hiredis takes at once, so that what follows it would look like a token of its own.
+_RISKY = rb"(?:\||[*~>%](?:[0-9+-]{8}|[0-9+-]*\r?\Z)|[^\n]\Z)"
 _risky_at = re.compile(_RISKY).match
 _risky_line = re.compile(rb"\n" + _RISKY).search
 _header = re.compile(rb"[*~>%$=]([+-]?[0-9]{1,20})\r\n").match
@@ -147,7 +148,8 @@ class Parser:
                 if find(kind, 0, count) >= 0:
                     break
             else:
-                if count < _LONG or self._start_of_long_value(buffer, count) == count:
+                cut = buffer[count - 1] != _LF and (count == 1 or buffer[count - 2] == _LF)
+                if not cut and (count < _LONG or self._start_of_long_value(buffer, count) == count):
                     self._reader.feed(buffer, 0, count)
                     return
             self._feed_carefully(bytes(memoryview(buffer)[:count]))
@@ -166,11 +168,13 @@ class Parser:
         if not self._is_allowed(rest, at):
             return False
         self.rest = b""
-        header = _header(rest, at)
-        if header is None:  # nor is it any other: hiredis says what is wrong with it
+        header = _header(rest, at) if rest[at] in _TYPES else None
+        if header is not None:
+            self._feed_tokens(rest, at, header.end())
+        elif rest[at] in _TYPES:  # no header at all: hiredis says what is wrong with it
             self._reader.feed(rest, at, len(rest) - at)
         else:
-            self._feed_tokens(rest, at, at if rest[at] in _VALUES else header.end())
+            self._feed_tokens(rest, at, at)
         return True
 
     def is_clean(self) -> bool:
@@ -191,7 +195,8 @@ class Parser:
 
     @staticmethod
     def _has_risky_line(chunk: bytes) -> bool:
-        return any(b"\n%c" % kind in chunk for kind in _TYPES) and _risky_line(chunk) is not None
+        cut = chunk[-2:-1] == b"\n" and chunk[-1] != _LF
+        return (cut or any(b"\n%c" % kind in chunk for kind in _TYPES)) and _risky_line(chunk) is not None
 
     def _feed_to_next_risk(self, chunk: bytes, start: int, first: int) -> None:
         """Feed from `start` to what may be a risky header, at `first` at the earliest; keep the rest."""
@@ -209,14 +214,16 @@ class Parser:
         whole, find = len(chunk), chunk.find
         while place < whole:
             kind = chunk[place]
+            if place == whole - 1:
+                self._withhold(chunk, start, place)
+                return
             if kind in _VALUES:
                 header = _header(chunk, place)
                 if header is None:
                     break  # cut, or wrong, which hiredis says
                 place = header.end() + max(-2, int(header[1])) + 2
             elif kind in _TYPES and _risky_at(chunk, place) and not self._was_allowed(chunk, place):
-                self._reader.feed(chunk, start, place - start)
-                self.rest, self._at = chunk, place
+                self._withhold(chunk, start, place)
                 return
             else:
                 end = find(b"\n", place)
@@ -229,6 +236,11 @@ class Parser:
                 _keep_big_blocks()
         self._reader.feed(chunk, start, whole - start)
 
+    def _withhold(self, chunk: bytes, start: int, end: int) -> None:
+        if end > start:
+            self._reader.feed(chunk, start, end - start)
+        self.rest, self._at = chunk, end
+
     def _was_allowed(self, chunk: bytes, place: int) -> bool:
         header = _header(chunk, place)
         return header is not None and int(header[1]) <= MAX_ELEMENTS
@@ -237,10 +249,12 @@ class Parser:
         """Whether the header is whole; InvalidResponse if it may not pass."""
         if chunk[place] == _TYPES[0]:
             raise InvalidResponse("a RESP3 attribute, which the parser cannot tell from a reply")
+        if chunk[place] not in _TYPES:
+            return len(chunk) - place > 1
         header = _header(chunk, place)
         if header is None:
             return b"\n" in chunk[place:] or len(chunk) - place > _LONGEST_HEADER
-        if chunk[place] not in _VALUES and int(header[1]) > MAX_ELEMENTS:
+        if int(header[1]) > MAX_ELEMENTS:
             raise InvalidResponse(f"a reply of {int(header[1])} elements; the limit is {MAX_ELEMENTS}")
         return True
 

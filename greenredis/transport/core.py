@@ -303,7 +303,7 @@ class CoreConnection:
                         self._give_turn(self._live_wire())
                 elif reply.__class__ is not Push or pushes:
                     return reply
-        except TypeError as error:  # a map or a set of what Python cannot hash
+        except (TypeError, MemoryError) as error:  # a map of what Python cannot hash, or too much
             raise InvalidResponse(f"a reply that is no Python value: {error}") from error
 
     def _fill(self, parser: Parser) -> None:
