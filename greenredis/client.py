@@ -84,7 +84,7 @@ class Redis(CoreCommands):
         encoding_errors: str = "strict",
         decode_responses: bool = False,
         retry_on_timeout: bool = False,
-        retry: Retry | None | Any = UNSET,
+        retry: Retry | Any | None = UNSET,
         retry_on_error: list[type[Exception]] | None = None,
         ssl: bool = False,
         single_connection_client: bool = False,
@@ -359,7 +359,7 @@ def _refuse_pool_options(given: dict[str, Any]) -> None:
     """Options that a given pool has already decided would be ignored: refuse them."""
     defaults = Redis.__init__.__kwdefaults__ or {}
     names = Redis.__init__.__code__.co_varnames[1 : 1 + len(Redis.__init__.__defaults__ or ())]
-    defaults = dict(zip(names, Redis.__init__.__defaults__ or ()), **defaults)
+    defaults = dict(zip(names, Redis.__init__.__defaults__ or (), strict=True), **defaults)
     extra = [
         name
         for name, value in given.items()

@@ -1,5 +1,7 @@
 """Addresses, the Fixed locator, options and their errors, secrets."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import copy

@@ -12,8 +12,8 @@ from greenredis.exceptions import RedisError, parse_error
 from greenredis.protocol import NOT_ENOUGH, Parser
 
 pytest.importorskip("hypothesis")
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as some  # noqa: E402
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 # What looks like the headers that are refused, or like their beginning.
 RISKY = [

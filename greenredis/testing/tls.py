@@ -52,7 +52,10 @@ def make_certificates(folder: str | Path) -> Certificates:
         raise ComponentNotFound("no trustme to make certificates: pip install 'greenredis[test]'") from error
     ca, stranger = trustme.CA(), trustme.CA()
     now = datetime.datetime.now(datetime.timezone.utc)
-    past = {"not_before": now - datetime.timedelta(2), "not_after": now - datetime.timedelta(1)}
+    past: dict[str, Any] = {
+        "not_before": now - datetime.timedelta(2),
+        "not_after": now - datetime.timedelta(1),
+    }
     folder = Path(folder)
     paths = (folder / "ca.pem", folder / "stranger-ca.pem")
     for authority, path in zip((ca, stranger), paths, strict=True):

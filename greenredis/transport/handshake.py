@@ -75,7 +75,7 @@ def _common(connection: CoreConnection) -> list[Words]:
 
 
 def _check(commands: Sequence[Words], replies: Sequence[Any]) -> None:
-    for command, reply in zip(commands, replies):
+    for command, reply in zip(commands, replies, strict=True):
         if command[:2] != ("CLIENT", "SETINFO") and not _is_unknown_part(command, reply):
             _checked(reply)
 

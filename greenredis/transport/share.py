@@ -127,6 +127,7 @@ class Share:
             raise MaxConnectionsError(f"all {pool.max_connections} connections to {pool.where()} are lent")
         waiter = Waiter(getcurrent(), self._until())
         self.waiting.append(waiter)
+        self.hub.loop.ref()  # the alarm alone does not keep the loop running
         try:
             self._dial_for_waiters()
             if waiter.until < self._alarm.when:
@@ -136,6 +137,7 @@ class Share:
                 connection, waiter.connection = waiter.connection, None
                 return connection
         finally:
+            self.hub.loop.unref()
             waiter.caller = None
             if waiter.queued:
                 self.waiting.remove(waiter)

@@ -1,0 +1,179 @@
+"""P7: forks, native threads, finalizers."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import urllib.request
+
+import gevent
+import gevent.monkey
+import gevent.os
+import pytest
+
+from greenredis import Redis
+from greenredis.testing import Server, free_port, open_descriptors, wait_until
+from greenredis.transport.link import Link
+from greenredis.transport.pool import ConnectionPool
+from greenredis.transport.wire import Wire
+
+NativeThread = gevent.monkey.get_original("threading", "Thread")
+
+
+def ask(client: Redis, who: str, count: int = 100) -> None:
+    for number in range(count):
+        token = f"{who}:{number}".encode()
+        assert client.execute_command("ECHO", token) == token
+
+
+def run(program: str, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+FORK = """
+    import os, sys, gevent, gevent.os, greenredis
+    port, fork = int(sys.argv[1]), sys.argv[2]
+    touches, multiplex = (argument == "True" for argument in sys.argv[3:])
+    client = greenredis.Redis(port=port, multiplex=multiplex)
+
+    def ask(who, count):
+        for number in range(count):
+            token = f"{who}:{number}".encode()
+            assert client.execute_command("ECHO", token) == token
+
+    callers = [gevent.spawn(ask, f"before {n}", 100) for n in range(20)]
+    while client.connection_pool.stats()["lent"] == 0 or not any(c.started for c in callers):
+        gevent.sleep(0)
+    pid = {"os": os.fork, "gevent": gevent.os.fork}[fork]()
+    if pid == 0:
+        failed = 1
+        try:
+            if touches:
+                ask("child", 2000)
+            gevent.sleep(0.2)  # the copies of the parent's greenlets go on too
+            failed = 0
+        finally:
+            os._exit(failed)
+    ask("parent", 2000)
+    gevent.joinall(callers, raise_error=True)
+    print(os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.parametrize("fork", ["os", "gevent"])
+@pytest.mark.parametrize("touches", [True, False])
+@pytest.mark.parametrize("multiplex", [True, False])
+def test_parent_and_child_both_go_on(server: Server, fork: str, touches: bool, multiplex: bool) -> None:
+    assert run(FORK, server.port, fork, touches, multiplex) == "0\n"
+
+
+APPLICATION = """
+    import greenredis
+    client = greenredis.Redis(port={port})
+    client.set("loaded", 1)
+
+    def app(environ, start_response):
+        token = environ["QUERY_STRING"].encode()
+        body = client.execute_command("ECHO", token) + b" " + client.get("loaded")
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body]
+"""
+
+
+def test_gunicorn_with_a_client_used_before_the_fork(server: Server, tmp_path: os.PathLike[str]) -> None:
+    pytest.importorskip("gunicorn", reason="pip install gunicorn") if not os.environ.get("CI") else None
+    path = os.path.join(tmp_path, "application.py")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(textwrap.dedent(APPLICATION).format(port=server.port))
+    port = free_port()
+    words = ["-k", "gevent", "-w", "2", "--preload", "-b", f"127.0.0.1:{port}", "--chdir", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    worker = subprocess.Popen([sys.executable, "-m", "gunicorn", *words, "application:app"], env=environment)
+    try:
+
+        def fetch(token: str) -> bytes:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{token}", timeout=5) as answer:
+                return bytes(answer.read())
+
+        def is_up() -> bool:
+            try:
+                return fetch("up") == b"up 1"
+            except OSError:
+                return False
+
+        wait_until(is_up, 20)
+        for number in range(100):
+            assert fetch(f"token{number}") == b"token%d 1" % number
+    finally:
+        worker.terminate()
+        worker.wait(10)
+
+
+def test_threads_with_a_hub_each(server: Server) -> None:
+    with Redis(port=server.port, max_connections=4) as client:
+        ask(client, "main")
+        before = {where for where in open_descriptors().values() if where.startswith("socket:")}
+        failures: list[BaseException] = []
+
+        def work(number: int) -> None:
+            try:
+                callers = [gevent.spawn(ask, client, f"{number}:{each}") for each in range(10)]
+                callers += [gevent.spawn(client.execute_command, "PING", multiplex=False) for _ in range(10)]
+                gevent.joinall(callers, raise_error=True)
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [NativeThread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            ask(client, "main", 1)
+        assert not failures and len(client.connection_pool._shares) == 1
+        after = {where for where in open_descriptors().values() if where.startswith("socket:")}
+        assert after <= before
+
+
+def alive(*kinds: type) -> int:
+    return sum(isinstance(each, kinds) for each in gc.get_objects())
+
+
+def abandon(port: int, count: int) -> None:
+    for _ in range(count):
+        shared, own = Redis(port=port), Redis(port=port, multiplex=False)
+        shared.ping()
+        own.ping()
+
+
+@pytest.mark.parametrize("collect", ["here", "in another thread"])
+def test_abandoned_clients_go_with_all_they_had(server: Server, collect: str) -> None:
+    gc.collect()
+    gevent.sleep(0)
+    kinds = (Redis, ConnectionPool, Link, Wire)
+    before, objects = len(open_descriptors()), alive(*kinds)
+    for _ in range(10):
+        abandon(server.port, 50)
+        if collect == "here":
+            gc.collect()
+        else:
+            thread = NativeThread(target=gc.collect)
+            thread.start()
+            while thread.is_alive():
+                gevent.sleep(0.001)
+        gevent.sleep(0)
+
+    def is_gone() -> bool:
+        gc.collect()
+        gevent.sleep(0)
+        return len(open_descriptors()) <= before and alive(*kinds) <= objects
+
+    wait_until(is_gone, 10)
