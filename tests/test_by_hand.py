@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,8 @@ def test_no_secret_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with Server("--requirepass", "another") as server:
         shown = []
-        for options in ({"password": SECRET}, {"username": "u", "password": SECRET}):
+        tried: list[dict[str, Any]] = [{"password": SECRET}, {"username": "u", "password": SECRET}]
+        for options in tried:
             pool = BlockingConnectionPool(port=server.port, **options)
             client = Redis(connection_pool=pool)
             with pytest.raises(RedisError) as caught:

@@ -26,7 +26,8 @@ Ask = Callable[[bytes], tuple[Any, Any]]
 class Storm:
     """Callers that ask for tokens of their own, under timeouts and kills, and what became of them."""
 
-    def __init__(self, ask: Ask, operations: int) -> None:
+    def __init__(self, server: Server, ask: Ask, operations: int) -> None:
+        self.server = server
         self.seed = random.randrange(10**6)
         self.random = random.Random(self.seed)
         self.ask = ask
@@ -41,6 +42,8 @@ class Storm:
             number = self.random.randrange(CALLERS)
             callers[number].kill(block=self.random.random() < 0.5)
             self.counts["killed"] += 1
+            if self.counts["killed"] % 20 == 0:
+                self.server.ask("CLIENT", "PAUSE", 8, "ALL")  # so that timeouts get through
             callers[number] = gevent.spawn(self._call, number)
         gevent.joinall(callers, timeout=10)
         assert all(caller.dead for caller in callers), f"hung, seed {self.seed}"
@@ -52,7 +55,7 @@ class Storm:
             self.left -= 1
             token = b"%d:%d:%d" % (number, self.left, self.random.getrandbits(64))
             limit = self.random.random() * 0.01 if self.random.random() < 0.3 else 5
-            with gevent.Timeout(limit, False):
+            with gevent.Timeout(limit, False):  # type: ignore[arg-type]
                 got, wanted = self.ask(token)
                 self.counts["right"] += 1
                 if got != wanted:
@@ -87,7 +90,7 @@ def test_storm_on_the_link(server: Server, ask: Callable[..., tuple[Any, Any]], 
     with Redis(port=server.port, max_connections=CONNECTIONS) as client:
         client.ping()
         link = client.connection_pool.multiplexer.link()
-        Storm(partial(ask, client), OPERATIONS).run()
+        Storm(server, partial(ask, client), OPERATIONS).run()
         assert client.connection_pool.multiplexer.link() is link, "a timeout cost the link"
         assert client.connection_pool.stats()["dialed"] == 1
         check_slots(client)
@@ -99,13 +102,13 @@ def test_storm_on_the_pool(
     server: Server, ask: Callable[..., tuple[Any, Any]], operations: int, leaks: None
 ) -> None:
     with Redis(port=server.port, max_connections=CONNECTIONS, multiplex=False) as client:
-        Storm(partial(ask, client), operations).run()
+        Storm(server, partial(ask, client), operations).run()
         check_slots(client)
 
 
 def test_storm_on_a_single_connection(server: Server) -> None:
     with Redis(port=server.port, single_connection_client=True) as client:
-        Storm(partial(echo, client), 5_000).run()
+        Storm(server, partial(echo, client), 5_000).run()
 
 
 def many(count: int, work: Callable[[int], None]) -> list[gevent.Greenlet[..., None]]:
@@ -181,5 +184,5 @@ class Parsing(Redis):
 
 def test_a_subclass_that_parses_sees_every_reply(server: Server) -> None:
     with Parsing(port=server.port) as client:
-        Storm(lambda token: (client.execute_command("ECHO", token), ("seen", token)), 3_000).run()
+        Storm(server, lambda token: (client.execute_command("ECHO", token), ("seen", token)), 3_000).run()
         assert client.connection_pool.share().link is None

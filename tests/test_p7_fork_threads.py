@@ -125,10 +125,13 @@ def test_threads_with_a_hub_each(server: Server) -> None:
         before = {where for where in open_descriptors().values() if where.startswith("socket:")}
         failures: list[BaseException] = []
 
+        def ping() -> None:
+            client.execute_command("PING", multiplex=False)
+
         def work(number: int) -> None:
             try:
                 callers = [gevent.spawn(ask, client, f"{number}:{each}") for each in range(10)]
-                callers += [gevent.spawn(client.execute_command, "PING", multiplex=False) for _ in range(10)]
+                callers += [gevent.spawn(ping) for _ in range(10)]
                 gevent.joinall(callers, raise_error=True)
             except BaseException as error:
                 failures.append(error)

@@ -58,7 +58,10 @@ def test_tls_refuses_what_it_should(server: Server, certificates: Certificates) 
     with TlsTerminator(server.port, certificates, require_client_cert=True) as proxy:
         with pytest.raises((greenredis.ConnectionError, greenredis.TimeoutError)):
             Redis(port=proxy.port, **options).ping()
-        own = {"ssl_certfile": certificates.client.cert, "ssl_keyfile": certificates.client.key}
+        own: dict[str, Any] = {
+            "ssl_certfile": certificates.client.cert,
+            "ssl_keyfile": certificates.client.key,
+        }
         check(Redis(port=proxy.port, **options, **own))
 
 
