@@ -131,8 +131,8 @@ def test_threads_with_a_hub_each(server: Server) -> None:
         def work(number: int) -> None:
             try:
                 callers = [gevent.spawn(ask, client, f"{number}:{each}") for each in range(10)]
-                callers += [gevent.spawn(ping) for _ in range(10)]
-                gevent.joinall(callers, raise_error=True)
+                pings = [gevent.spawn(ping) for _ in range(10)]
+                gevent.joinall([*callers, *pings], raise_error=True)
             except BaseException as error:
                 failures.append(error)
 

@@ -39,7 +39,7 @@ def test_unix(multiplex: bool) -> None:
 
 @pytest.mark.parametrize("multiplex", [True, False])
 def test_tls(tls_server: Any, certificates: Certificates, multiplex: bool) -> None:
-    options = {"ssl_ca_certs": certificates.ca, "multiplex": multiplex}
+    options: dict[str, Any] = {"ssl_ca_certs": certificates.ca, "multiplex": multiplex}
     check(Redis(host="localhost", port=tls_server.port, ssl=True, ssl_min_version=771, **options))
     check(Redis.from_url(f"rediss://localhost:{tls_server.port}/0", **options))
 
