@@ -230,16 +230,19 @@ def test_proxy_down_and_up_again_and_again(server: Server, proxy: Proxy, multipl
 
     with client_of(proxy, multiplex, max_connections=size) as client:
         workers = [gevent.spawn(work, number) for number in range(100)]
-        check_recovery_of = partial(
-            wait_until, lambda: within_deadline(client, "ECHO", "up", seconds=1) == b"up"
-        )
-        check_recovery_of()
+
+        def is_settled() -> bool:
+            stats = client.connection_pool.stats()
+            return not stats["dialing"] and stats["lent"] + stats["idle"] == (1 if multiplex else size)
+
+        wait_until(is_settled)
         before = len(open_descriptors())
         for _ in range(20):
             asked = int(server.info("stats")["total_connections_received"])
             with proxy.down():
-                wait_until(lambda: not client.connection_pool.stats()["idle"])
-            check_recovery_of()
+                wait_until(lambda: not is_settled())
+            wait_until(is_settled)
+            assert within_deadline(client, "ECHO", "up", seconds=2) == b"up"
             new = int(server.info("stats")["total_connections_received"]) - asked - 1
             assert new <= size + 2
         stop = True

@@ -12,6 +12,7 @@ import gevent
 import gevent.socket
 import pytest
 from gevent.event import Event
+from gevent.monkey import get_original
 from gevent.resolver import AbstractResolver
 
 import greenredis
@@ -123,14 +124,17 @@ def dns(stack: ExitStack) -> dict[str, Any]:
 
 def dns_in_thread(stack: ExitStack) -> dict[str, Any]:
     """As gevent's own resolver does it: a thread of the pool is busy and cannot be interrupted."""
-    import threading
 
-    released = threading.Event()
-    hub = gevent.get_hub()
-    stack.callback(released.set)
+    def hang() -> None:
+        if busy.acquire(True, 5):
+            busy.release()
+
+    hub, busy = gevent.get_hub(), get_original("_thread", "allocate_lock")()
+    busy.acquire()
+    stack.callback(busy.release)
     stack.callback(setattr, hub, "resolver", hub.resolver)
     resolver = HangingResolver()
-    resolver.getaddrinfo = lambda *args, **kwargs: hub.threadpool.apply(released.wait, (5,))  # type: ignore[method-assign]
+    resolver.getaddrinfo = lambda *args, **kwargs: hub.threadpool.apply(hang)  # type: ignore[method-assign]
     hub.resolver = resolver
     return {"host": "redis.example", "port": 6379}
 

@@ -132,7 +132,8 @@ def test_threads_with_a_hub_each(server: Server) -> None:
             try:
                 callers = [gevent.spawn(ask, client, f"{number}:{each}") for each in range(10)]
                 pings = [gevent.spawn(ping) for _ in range(10)]
-                gevent.joinall([*callers, *pings], raise_error=True)
+                gevent.joinall(callers, raise_error=True)
+                gevent.joinall(pings, raise_error=True)
             except BaseException as error:
                 failures.append(error)
 
