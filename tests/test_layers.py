@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("client",),
     ("sentinel", "cluster"),
     ("__init__",),
-    ("monkey", "testing", "demo", "bench", "__main__"),
+    ("monkey", "testing", "workloads", "demo", "bench", "__main__"),
 )  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

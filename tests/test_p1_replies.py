@@ -108,7 +108,7 @@ def test_storm_on_the_pool(
 
 def test_storm_on_a_single_connection(server: Server) -> None:
     with Redis(port=server.port, single_connection_client=True) as client:
-        Storm(server, partial(echo, client), 5_000).run()
+        Storm(server, partial(echo, client), 1_000).run()
 
 
 def many(count: int, work: Callable[[int], None]) -> list[gevent.Greenlet[..., None]]:

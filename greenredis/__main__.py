@@ -1,0 +1,53 @@
+"""The command line: `python -m greenredis demo`, `python -m greenredis bench`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from .version import __version__
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    from .demo import demo
+
+    return demo()
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    from .bench import bench
+
+    return bench(options.url, options.greenlets, options.seconds)
+
+
+def parser() -> argparse.ArgumentParser:
+    """One subcommand each; `run` is what it calls."""
+    main = argparse.ArgumentParser(prog="python -m greenredis", description="greenredis's command line")
+    main.add_argument("--version", action="version", version=__version__)
+    commands = main.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="show on an embedded server what greenredis is for")
+    demo.set_defaults(run=run_demo)
+    bench = commands.add_parser("bench", help="measure a server of yours; it deletes the keys it made")
+    bench.add_argument("--url", default="redis://localhost:6379/0", help="default: %(default)s")
+    bench.add_argument("--greenlets", type=int, default=200, help="default: %(default)s")
+    bench.add_argument("--seconds", type=float, default=3, help="for each line; default: %(default)s")
+    bench.set_defaults(run=run_bench)
+    return main
+
+
+def main() -> int:
+    options = parser().parse_args()
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has no reader
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
