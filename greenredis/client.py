@@ -265,23 +265,21 @@ class Redis(CoreCommands):
         self, words: Sequence[Word], name: Word, traits: Traits, options: dict[str, Any]
     ) -> Any:
         """For subclasses that parse replies themselves, and connections of the user's own class."""
-        connection = self.connection or self.connection_pool.get_connection()
-        done = False
-        try:
-            if traits.state:
-                connection.tainted = True
-            connection.send_command(*words)
-            reply = self.parse_response(connection, name, **options)  # type: ignore[arg-type]
-            done = True
-            return reply
-        except ResponseError:
-            done = True
-            raise
-        finally:
-            if not done:
-                connection.disconnect()
-            if self.connection is None:
-                self.connection_pool.release(connection)
+        with self._transport.lend() as connection:
+            done = False
+            try:
+                if traits.state:
+                    connection.tainted = True
+                connection.send_command(*words)
+                reply = self.parse_response(connection, name, **options)  # type: ignore[arg-type]
+                done = True
+                return reply
+            except ResponseError:
+                done = True
+                raise
+            finally:
+                if not done:
+                    connection.disconnect()
 
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
         """The converted reply that `connection` reads next. A subclass that overrides it sees every reply."""

@@ -19,7 +19,8 @@ Push = hiredis.PushNotification
 _pack: Callable[[Any], bytes] = hiredis.pack_command
 
 BIG_WORD = 65_536  # longer words are written from the user's own buffer
-MANY_WORDS = 2_000  # longer commands are packed in parts
+FEW_WORDS = 16  # which cannot be long together, unless one is big
+MANY_WORDS = 2_000  # longer commands are packed in parts, as are those of over a megabyte
 MAX_ELEMENTS = 16_777_216  # hiredis reserves 8 bytes for each element that a header announces
 
 
@@ -39,7 +40,7 @@ class Packer:
 
         Raises DataError for a word that is no bytes, str, int or float (as redis-py does).
         """
-        if len(words) > MANY_WORDS:
+        if len(words) > FEW_WORDS and (len(words) > MANY_WORDS or sum(map(_length, words)) > _HUGE):
             return self._pieces(words)
         try:
             for word in words:
@@ -71,18 +72,43 @@ class Packer:
         return value
 
     def _pieces(self, words: Sequence[Word]) -> Iterator[bytes | memoryview]:
+        """The command in pieces; an empty one is a place for the hub's turn."""
         yield b"*%d\r\n" % len(words)
-        for start in range(0, len(words), MANY_WORDS):
-            small: list[bytes | memoryview] = []
-            for word in map(self.encode, words[start : start + MANY_WORDS]):
-                if len(word) <= BIG_WORD:
-                    small.append(word)
-                    continue
-                yield _without_header(small) + b"$%d\r\n" % len(word)
-                yield word
+        small: list[bytes | memoryview] = []
+        size = 0
+        for word in words:
+            if isinstance(word, str) and len(word) > _HUGE and self._native:
+                yield _without_header(small)
+                yield from _text_pieces(word)
+                small, size = [], 0
+                continue
+            encoded = self.encode(word)
+            if len(encoded) > BIG_WORD:
+                yield _without_header(small) + b"$%d\r\n" % len(encoded)
+                yield encoded
                 yield b"\r\n"
-                small = []
-            yield _without_header(small)
+                small, size = [], 0
+                continue
+            small.append(encoded)
+            size += len(encoded)
+            if size > BIG_WORD or len(small) == MANY_WORDS:
+                yield _without_header(small)
+                small, size = [], 0
+        yield _without_header(small)
+
+
+def _text_pieces(word: str) -> Iterator[bytes]:
+    encoded = []
+    for start in range(0, len(word), _HUGE):
+        encoded.append(word[start : start + _HUGE].encode())
+        yield b""
+    yield b"$%d\r\n" % sum(map(len, encoded))
+    yield from encoded
+    yield b"\r\n"
+
+
+def _length(word: Word) -> int:
+    return len(word) if isinstance(word, (bytes, str)) else 8
 
 
 def _without_header(words: list[bytes | memoryview]) -> bytes:
@@ -276,4 +302,4 @@ def _keep_big_blocks() -> None:
     glibc returns memory to the system by a limit that adapts to the largest block freed so far;
     below it, each value of 10 MB costs 8 ms of page faults. Nothing is touched, so this costs 10 us.
     """
-    bytearray(31 << 20)
+    bytes(31 << 20)

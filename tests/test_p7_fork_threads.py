@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -53,8 +54,9 @@ FORK = """
 
     callers = [gevent.spawn(ask, f"before {n}", 100) for n in range(20)]
     while client.connection_pool.stats()["lent"] == 0 or not any(c.started for c in callers):
-        gevent.sleep(0)
-    pid = {"os": os.fork, "gevent": gevent.os.fork}[fork]()
+        gevent.sleep(0.001)
+    module = {"os": os, "gevent": gevent.os}[fork]
+    pid = module.fork()
     if pid == 0:
         failed = 1
         try:
@@ -66,7 +68,7 @@ FORK = """
             os._exit(failed)
     ask("parent", 2000)
     gevent.joinall(callers, raise_error=True)
-    print(os.waitpid(pid, 0)[1])
+    print(module.waitpid(pid, 0)[1])
 """
 
 
@@ -78,6 +80,7 @@ def test_parent_and_child_both_go_on(server: Server, fork: str, touches: bool, m
 
 
 APPLICATION = """
+    import os
     import greenredis
     client = greenredis.Redis(port={port})
     client.set("loaded", 1)
@@ -85,7 +88,7 @@ APPLICATION = """
     def app(environ, start_response):
         token = environ["QUERY_STRING"].encode()
         body = client.execute_command("ECHO", token) + b" " + client.get("loaded")
-        start_response("200 OK", [("Content-Type", "text/plain")])
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Worker", str(os.getpid()))])
         return [body]
 """
 
@@ -98,25 +101,28 @@ def test_gunicorn_with_a_client_used_before_the_fork(server: Server, tmp_path: o
     port = free_port()
     words = ["-k", "gevent", "-w", "2", "--preload", "-b", f"127.0.0.1:{port}", "--chdir", str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    worker = subprocess.Popen([sys.executable, "-m", "gunicorn", *words, "application:app"], env=environment)
+    command = [sys.executable, "-m", "gunicorn", *words, "application:app"]
+    master = subprocess.Popen(command, env=environment, start_new_session=True)
+    workers: set[str] = set()
+
+    def fetch(token: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{token}", timeout=5) as answer:
+            workers.add(answer.headers["Worker"])
+            return bytes(answer.read())
+
+    def both_are_up() -> bool:
+        try:
+            return fetch("up") == b"up 1" and len(workers) == 2
+        except OSError:
+            return False
+
     try:
-
-        def fetch(token: str) -> bytes:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{token}", timeout=5) as answer:
-                return bytes(answer.read())
-
-        def is_up() -> bool:
-            try:
-                return fetch("up") == b"up 1"
-            except OSError:
-                return False
-
-        wait_until(is_up, 20)
+        wait_until(both_are_up, 20)
         for number in range(100):
             assert fetch(f"token{number}") == b"token%d 1" % number
     finally:
-        worker.terminate()
-        worker.wait(10)
+        os.killpg(master.pid, signal.SIGKILL)  # a worker that is just starting misses a SIGTERM
+        master.wait()
 
 
 def test_threads_with_a_hub_each(server: Server) -> None:

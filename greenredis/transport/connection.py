@@ -45,7 +45,7 @@ class AbstractConnection(CoreConnection):
     def pack_command(self, *words: Word) -> PackedCommands:
         """The command as a list of pieces for `send_packed_command`."""
         packed = self.encoder.pack(split_name(words))
-        return PackedCommands((packed,) if isinstance(packed, bytes) else packed)
+        return PackedCommands((packed,) if isinstance(packed, bytes) else filter(len, packed))
 
     def pack_commands(self, commands: Iterable[Sequence[Word]]) -> PackedCommands:
         """Commands as a list of pieces for `send_packed_command`."""

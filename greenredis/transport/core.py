@@ -263,7 +263,10 @@ class CoreConnection:
         try:
             self._write(packed)
             for _ in range(count):
-                replies.append(self._read())
+                try:
+                    replies.append(self._read())
+                except UnicodeDecodeError as error:  # the reply was read whole
+                    replies.append(error)
                 self.owed -= 1
         except OSError as error:
             raise self._lost(error, self._taken) from error
@@ -276,14 +279,13 @@ class CoreConnection:
         wire = self._live_wire()
         turn = monotonic() + TURN
         for piece in (packed,) if isinstance(packed, bytes) else packed:
-            if not piece:
-                continue
-            try:
-                wire.send_all(piece)
-            except OSError as error:
-                self._taken = self._taken or getattr(error, "unsent", 0) < len(piece)
-                raise
-            self._taken = True
+            if piece:
+                try:
+                    wire.send_all(piece)
+                except OSError as error:
+                    self._taken = self._taken or getattr(error, "unsent", 0) < len(piece)
+                    raise
+                self._taken = True
             if monotonic() > turn:
                 give_turn(wire.hub)
                 turn = monotonic() + TURN

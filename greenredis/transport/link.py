@@ -1,14 +1,9 @@
-"""One connection shared by many greenlets of one hub.
-
-A slot stands for one reply that is owed: `[waiter, packed command]`.  The waiter is what is switched
-to with the reply: a greenlet, or a Batch; None once nobody wants the reply.
-"""
+"""One connection shared by many greenlets of one hub."""
 
 from __future__ import annotations
 
 import sys
 import weakref
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -22,16 +17,12 @@ from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutEr
 from ..protocol import NOT_ENOUGH, Push
 from .batch import Batch
 from .core import CoreConnection, shared_buffer
+from .outbox import Outbox, Slot
 from .watchdog import Watchdog
-from .wire import TURN, WRITE
-
-Slot = list[Any]
-
-MOST_COMMANDS = 16_384  # written and unanswered; more callers wait
-MOST_BYTES = 1_048_576  # in one write; what does not fit stays unsent
+from .wire import TURN
 
 
-class Link:
+class Link(Outbox):
     """Greenlets append commands; replies are parsed in the hub and handed to who waits for each.
 
     A caller who leaves before his command is written takes it with him; after that his slot stays
@@ -40,31 +31,16 @@ class Link:
     """
 
     def __init__(self, connection: CoreConnection, on_death: Callable[[Link], None]) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.address: Any = connection.address  # None once it is retired: nobody finds it any more
-        self.where = connection.address
-        self.wire, self._parser = connection.hand_over()
-        self._hub = self.wire.hub
-        self._switch = self._hub.switch
-        self._loop = self._hub.loop
         self._buffer = shared_buffer(connection.options["socket_read_size"])
         self._on_death = on_death
-        self.unsent: list[Slot] = []
-        self.waiting: deque[Slot] = deque()  # written, in order
-        self._backlog: memoryview | None = None  # the rest of a write that the kernel did not take whole
-        self._outside: deque[Any] = deque()  # callers who wait for room
-        self.crowded = False
-        self._flush_due = False
-        self._handing = False
         self._unasked = False  # the reply that has come in part is nobody's
-        self.error: RedisError | None = None
         self.is_expected = False  # its death
-        self._untaken = 0  # commands in `waiting` that cannot have been executed
-        self._written = 0  # commands, ever
-        self._watchdog = Watchdog(self, connection)
-        self._writable: Any = None
         self._pause: Any = None
-        self._readable = self.wire.own_watcher()
+        self._switch = self._hub.switch
+        self._untaken = 0  # commands in `waiting` that cannot have been executed
+        self._watchdog = Watchdog(self, connection)
         self._readable.start(partial(_on_readable, weakref.ref(self)))
         self.wire.on_abandon = weakref.WeakMethod(self._on_fork)
 
@@ -149,105 +125,15 @@ class Link:
         timer.start(expire)
         return timer
 
-    def _wait_for_room(self, caller: Any) -> None:
-        self._outside.append(caller)
-        try:
-            while self.crowded and self.error is None:
-                self._switch()
-        finally:
-            if caller in self._outside:
-                self._outside.remove(caller)
-
     def _leave(self, slots: list[Slot]) -> None:
         """The caller has gone: drop his commands, or else their replies. Nothing here switches greenlets."""
-        for index, slot in enumerate(self.unsent):
-            if slot is slots[0]:
-                del self.unsent[index : index + len(slots)]
-                break
+        if self.error is None:
+            for index, slot in enumerate(self.unsent):
+                if slot is slots[0]:
+                    del self.unsent[index : index + len(slots)]
+                    break
         for slot in slots:
             slot[0] = None
-
-    # -- writing
-
-    def _flush(self) -> None:
-        """Write what is unsent in one piece, or more where it is long. Nothing here switches greenlets."""
-        self._flush_due = False
-        unsent, waiting = self.unsent, self.waiting
-        while unsent and self._writable is None and self.error is None:
-            data = unsent[0][1] if len(unsent) == 1 else b"".join([slot[1] for slot in unsent])
-            now = unsent
-            if len(data) > MOST_BYTES:
-                now = self._first_of(unsent)
-                data = b"".join([slot[1] for slot in now])
-            try:
-                count = self.wire.sock.send(data)
-            except BlockingIOError:
-                self._wait_until_writable()
-                if not self.wire.tls:  # which may have taken a part, and wants the same bytes again
-                    return
-                count = 0
-            except OSError as error:
-                self.die(self._broken(error))
-                return
-            if not waiting:
-                self._readable.ref = True
-            waiting.extend(now)
-            self._written += len(now)
-            del unsent[: len(now)]
-            self._watchdog.wrote(self._written)
-            if count < len(data):
-                self._backlog = memoryview(data)[count:]
-                self._wait_until_writable()
-            elif len(waiting) > MOST_COMMANDS:
-                self.crowded = True
-
-    @staticmethod
-    def _first_of(unsent: list[Slot]) -> list[Slot]:
-        """As many slots as fit into one write, or one; the slots of a batch stay together."""
-        size = end = 0
-        for slot in unsent:
-            size += len(slot[1])
-            if size > MOST_BYTES and end and slot[1]:
-                break
-            end += 1
-        return unsent[:end]
-
-    def _wait_until_writable(self) -> None:
-        self.crowded = True
-        if self._writable is None:
-            self._writable = self._loop.io(self.wire.fileno, WRITE)
-            self._writable.start(self._on_writable)
-
-    def _on_writable(self) -> None:
-        """In the hub: go on with the write that did not fit. Reads go on meanwhile."""
-        try:
-            while self._backlog:
-                self._backlog = self._backlog[self.wire.sock.send(self._backlog) :]
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.die(self._broken(error))
-            return
-        self._backlog = None
-        self._stop_writable()
-        self._flush()
-        self._make_room()
-
-    def _stop_writable(self) -> None:
-        watcher, self._writable = self._writable, None
-        if watcher is not None:
-            watcher.stop()
-            watcher.close()
-
-    def _make_room(self) -> None:
-        """Let in those who wait, in order, once half of the bound is free."""
-        if self.crowded and self._writable is None and len(self.waiting) <= MOST_COMMANDS // 2:
-            self.crowded = False
-            self._let_in()
-
-    def _let_in(self) -> None:
-        for caller in self._outside:
-            self._loop.run_callback(_switch_if, self._outside, caller)
 
     # -- reading
 
@@ -268,43 +154,45 @@ class Link:
             self._hand_over(until)
             if not self.wire.tls:
                 return
+            if self._pause is None and monotonic() > until:
+                self._pause_reading()
 
-    def _hand_over(self, until: float) -> None:
-        """Give each reply to its owner; at `until` the loop gets a turn first.
+    def _hand_over(self, until: float, fed: bool = True) -> None:
+        """Give each reply to its owner; at `until` the loop gets a turn first. `fed`: more has been read.
 
         A switch runs the owner's own code until it waits.  Whatever that raises or does, the
         other replies go to their owners.
         """
         parser, waiting = self._parser, self.waiting
-        gets, unasked, partial = parser.gets, self._unasked or not waiting, True
+        gets, unasked, partial = parser.gets, self._unasked or not waiting, fed or self._unasked
         self._handing = True
         try:
             while True:
                 try:
-                    while (reply := gets()) is not NOT_ENOUGH:
-                        if reply.__class__ is Push:
-                            unasked, partial = not waiting, parser.has_data()
-                            continue
-                        if unasked:
-                            raise InvalidResponse("a reply to nothing that was asked")
-                        slot = waiting.popleft()
-                        if not waiting:
-                            unasked, partial = True, parser.has_data()
-                        waiter = slot[0]
-                        if waiter is not None:
-                            slot[0] = None
-                            try:
-                                waiter.switch(reply)
-                            except BaseException:
-                                self._hub.handle_error(waiter, *sys.exc_info())
-                            if monotonic() > until:
-                                self._pause_reading()
-                                return
-                except UnicodeDecodeError as error:
-                    self._hand_error(error)
+                    reply = gets()
+                except UnicodeDecodeError as error:  # the reply was whole
+                    reply = error
+                if reply is NOT_ENOUGH:
+                    if not parser.rest or not parser.resume():
+                        return
+                elif reply.__class__ is Push:
+                    unasked = not waiting
+                    partial = unasked and bool(parser.has_data() or parser.rest)
                     continue
-                if not parser.rest or not parser.resume():
-                    return
+                elif unasked:
+                    raise InvalidResponse("a reply to nothing that was asked")
+                else:
+                    slot = waiting.popleft()
+                    unasked = not waiting
+                    partial = unasked and bool(parser.has_data() or parser.rest)
+                    waiter = slot[0]
+                    if waiter is None:
+                        continue
+                    slot[0] = None
+                    try:
+                        waiter.switch(reply)
+                    except BaseException:
+                        self._hub.handle_error(waiter, *sys.exc_info())
                 if monotonic() > until:
                     self._pause_reading()
                     return
@@ -319,16 +207,6 @@ class Link:
                 self._flush()
             if self.crowded or self.error is not None or self.address is None:
                 self._after_handing()
-
-    def _hand_error(self, error: Exception) -> None:
-        """The reply was whole, but could not be decoded."""
-        slot = self.waiting.popleft()
-        waiter, slot[0] = slot[0], None
-        if waiter is not None:
-            try:
-                waiter.switch(error)
-            except BaseException:
-                self._hub.handle_error(waiter, *sys.exc_info())
 
     def _after_handing(self) -> None:
         if self.error is not None:
@@ -350,7 +228,7 @@ class Link:
         self._pause = None
         if self.error is None:
             self._readable.start(partial(_on_readable, weakref.ref(self)))
-        self._hand_over(monotonic() + TURN)
+        self._hand_over(monotonic() + TURN, fed=False)
         if self.wire.tls:
             self._read()
 
@@ -384,34 +262,15 @@ class Link:
         """Close, and tell everybody who waits, in the hub's next turn. Nothing here switches greenlets."""
         if self.error is not None:
             return
-        self.error = error
+        self.error, self.crowded = error, True
         self._untaken = self._count_untaken()
+        self.unsent.reverse()  # to be told from its end
         self._watchdog.cancel()
         self._stop_writable()
         self.connection.disconnect()
         self._on_death(self)
         if not self._handing:
             self._tell_soon()
-
-    def _count_untaken(self) -> int:
-        """How many of the last commands the kernel did not take whole; of a batch it may have taken some."""
-        left, count = len(self._backlog or b""), 0
-        for slot in reversed(self.waiting):
-            if left <= 0 or not slot[1] or isinstance(slot[0], Batch):
-                break
-            left -= len(slot[1])
-            count += 1
-        return count
-
-    def _broken(self, error: Exception) -> RedisError:
-        if isinstance(error, RedisError):
-            broken = error
-        elif isinstance(error, OSError):
-            broken = ConnectionError(f"{type(error).__name__} on the link to {self.where}: {error}")
-        else:
-            broken = InvalidResponse(f"{type(error).__name__} in a reply from {self.where}: {error}")
-        broken.address = self.where
-        return broken
 
     def _tell_soon(self) -> None:
         if self._pause is None:
@@ -422,7 +281,7 @@ class Link:
         until = monotonic() + TURN
         while self.waiting or self.unsent:
             written = len(self.waiting) > self._untaken
-            waiter = (self.waiting.popleft() if self.waiting else self.unsent.pop(0))[0]
+            waiter = (self.waiting.popleft() if self.waiting else self.unsent.pop())[0]
             if waiter is None or self.error is None:
                 continue
             error = fresh(self.error)
@@ -435,7 +294,8 @@ class Link:
                 timer = self._loop.timer(0.0)
                 timer.start(self._tell_all)
                 return
-        self._let_in()
+        if self.outside:
+            self._admit_soon()
 
     # -- for the watchdog
 
@@ -464,11 +324,6 @@ def _on_readable(reference: weakref.ref[Link]) -> None:
     link = reference()
     if link is not None:
         link._read()
-
-
-def _switch_if(waiting: deque[Any], caller: Any) -> None:
-    if caller in waiting:
-        caller.switch()
 
 
 def _misled() -> RuntimeError:

@@ -25,6 +25,7 @@ from ..config import (
     check_options,
     parse_url,
     redacted,
+    ssl_context,
     validate,
 )
 from ..credentials import StreamingCredentialProvider
@@ -33,13 +34,8 @@ from ..exceptions import RedisError
 from ..protocol import Packed, Packer, Word
 from ..retry import Retry, default_retry, retry_policy
 from ..traits import Traits
-from .connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-    make_context,
-)
+from .connection import Connection, SSLConnection, UnixDomainSocketConnection
+from .foreign import adopt, extra_names, is_native
 from .share import Share
 
 if TYPE_CHECKING:
@@ -78,7 +74,7 @@ class ConnectionPool:
     ) -> None:
         self._owner = owner or type(self).__name__
         self.connection_class = connection_class
-        self.is_native = _is_native(connection_class)
+        self.is_native = is_native(connection_class)
         self._check_names(connection_kwargs)
         values = validate(
             {
@@ -101,6 +97,7 @@ class ConnectionPool:
         self.packer = Packer(values["encoding"], values["encoding_errors"], values["decode_responses"])
         self.locator: Locator = locator or Fixed(self._address())
         self._context: Any = None
+        self._making: dict[Any, Any] = {}  # by hub: the context that a thread makes
         self._shares: dict[Any, Share] = {}
         self._threads = get_original("threading", "local")()
         self._multiplexer: Multiplexer | None = None
@@ -108,7 +105,7 @@ class ConnectionPool:
 
     def _check_names(self, given: dict[str, Any]) -> None:
         if self.is_native:
-            known = {*CONNECTION_OPTIONS, *UNSUPPORTED_OPTIONS, *_extra_names(self.connection_class)}
+            known = {*CONNECTION_OPTIONS, *UNSUPPORTED_OPTIONS, *extra_names(self.connection_class)}
             shown = {*known, *POOL_OPTIONS, "connection_class", "queue_class", "locator"}
             unknown = {name: value for name, value in given.items() if name not in known}
             check_options(unknown, shown - set(unknown), self._owner)
@@ -211,7 +208,7 @@ class ConnectionPool:
         """A new connection object, not connected."""
         kwargs = dict(self.connection_kwargs)
         if not self.is_native:
-            return _adopt(self.connection_class(**kwargs))
+            return adopt(self.connection_class(**kwargs))
         for name in _ADDRESS_OPTIONS:
             kwargs.pop(name, None)
         return self.connection_class(**kwargs)
@@ -232,8 +229,16 @@ class ConnectionPool:
         return connection
 
     def _ssl_context(self) -> Any:
+        """The context of all connections, made by the hub's first dial while others wait for it."""
         if self._context is None:
-            self._context = make_context(self.options)
+            hub = get_hub()
+            making = self._making.get(hub)
+            if making is None:
+                making = self._making[hub] = hub.threadpool.spawn(ssl_context, self.options)
+            try:
+                self._context = making.get()
+            finally:
+                self._making.pop(hub, None)
         return self._context
 
     def owns_connection(self, connection: Any) -> bool:
@@ -389,34 +394,3 @@ class _AtThreadEnd:
             share.close()
         else:
             self._hub.loop.run_callback_threadsafe(share.close)
-
-
-def _is_native(connection_class: Any) -> bool:
-    return isinstance(connection_class, type) and issubclass(connection_class, AbstractConnection)
-
-
-def _extra_names(connection_class: type[Any]) -> list[str]:
-    """The options that a subclass of the user's adds."""
-    code = getattr(connection_class.__init__, "__code__", None)
-    return [] if code is None else list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
-
-
-def _adopt(connection: Any) -> Any:
-    """Give a connection of the user's own class what the pool asks for, beyond redis-py's contract."""
-    extras = {
-        "address": None,
-        "is_reusable": lambda: not getattr(connection, "should_reconnect", bool)(),
-        "looks_idle": lambda: True,
-        "shut": connection.disconnect,
-        "mark_for_reconnect": lambda: None,
-        "re_auth": lambda: None,
-        "check_health": lambda: None,
-        "_re_auth_token": None,
-        "idle_since": 0.0,
-        "expires": float("inf"),
-        "tainted": False,
-    }
-    for name, value in extras.items():
-        if not hasattr(connection, name):
-            setattr(connection, name, value)
-    return connection

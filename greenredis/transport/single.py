@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
 from .. import deadlines
 from ..exceptions import TimeoutError
-from ..protocol import Word
+from ..protocol import Packed, Word
 from ..traits import Traits
 from .pool import ConnectionPool
 
@@ -23,14 +24,27 @@ class SingleConnection:
 
     def execute(self, words: Sequence[Word], traits: Traits, decode: bool = True) -> Any:
         """The reply; greenlets wait for each other. A caller who leaves costs the connection."""
-        connection, pool = self.connection, self.pool
+        pool = self.pool
+        with self.lend() as connection:
+            if traits.blocking:
+                return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)
+            return connection.execute(pool.packer.pack(words), decode=decode)
+
+    def execute_many(self, packed: Packed, count: int) -> list[Any]:
+        """The replies to `count` packed commands, written as one piece; errors among them."""
+        with self.lend() as connection:
+            replies: list[Any] = connection.execute_many(packed, count)
+            return replies
+
+    @contextmanager
+    def lend(self) -> Iterator[Any]:
+        """The connection, for the block."""
+        connection = self.connection
         self._acquire()
         try:
             if connection.is_connected and connection.is_cut():
                 connection.disconnect()
-            if traits.blocking:
-                return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)
-            return connection.execute(pool.packer.pack(words), decode=decode)
+            yield connection
         finally:
             if connection.owed:
                 connection.disconnect()
