@@ -62,12 +62,13 @@ class Outbox:
         unsent, waiting = self.unsent, self.waiting
         if not unsent or self._writable is not None or self.error is not None:
             return
-        now = unsent
-        pieces = [slot[1] for slot in now]
-        if len(pieces) > 1 and sum(map(len, pieces)) > MOST_BYTES:
-            now = _first_of(unsent)
-            pieces = [slot[1] for slot in now]
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        now, data = unsent, unsent[0][1]
+        if len(unsent) > 1:
+            pieces = [slot[1] for slot in unsent]
+            if sum(map(len, pieces)) > MOST_BYTES:
+                now = _first_of(unsent)
+                pieces = pieces[: len(now)]
+            data = b"".join(pieces)
         try:
             count = self.wire.sock.send(data)
         except BlockingIOError:
