@@ -28,6 +28,7 @@ def test_version_and_help() -> None:
     assert run().returncode == 2 and run("nonsense").returncode == 2
 
 
+@pytest.mark.slow
 def test_the_demo_shows_that_all_held(server: Server) -> None:
     done = run("demo", env={**os.environ, "GREENREDIS_SERVER": server.binary})
     assert done.returncode == 0, done.stdout + done.stderr
@@ -36,6 +37,7 @@ def test_the_demo_shows_that_all_held(server: Server) -> None:
     assert re.search(r"another's +0\n", done.stdout) and "still the same one" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_demo_shows_progress_on_a_terminal(server: Server) -> None:
     mine, theirs = pty.openpty()
     environment = {**os.environ, "GREENREDIS_SERVER": server.binary}

@@ -473,12 +473,14 @@ def resident(script: str, room: int) -> int:
     return int(done.stdout.split()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and RLIMIT_AS")
 def test_memory_for_hostile_headers_is_bounded() -> None:
     """hiredis reserves 128 MB for a header of 2^24 elements, which is the most that is let through."""
     assert resident(HEADERS, 700 * MB) < 250
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and RLIMIT_AS")
 @pytest.mark.parametrize("kind", ["link", "pool"])
 @pytest.mark.parametrize(

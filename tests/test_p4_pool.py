@@ -120,6 +120,7 @@ def test_nobody_overtakes_those_who_wait(server: Server) -> None:
         assert order == ["first", "second"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multiplex", [True, False])
 def test_5000_greenlets_on_50_connections(server: Server, multiplex: bool) -> None:
     with Redis(port=server.port, max_connections=50, multiplex=multiplex, client_name="many") as client:

@@ -609,6 +609,7 @@ def _plugin_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         monkeypatch.setenv("PYTHONPATH", module_environment()["PYTHONPATH"])
 
 
+@pytest.mark.slow
 def test_server_fixture_is_flushed_and_healed(pytester: pytest.Pytester) -> None:
     result = run_plugin(
         pytester,
@@ -629,6 +630,7 @@ def test_server_fixture_is_flushed_and_healed(pytester: pytest.Pytester) -> None
     result.assert_outcomes(passed=5)
 
 
+@pytest.mark.slow
 def test_servers_are_chosen_by_the_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, valkey: Server, redis_server: Server
 ) -> None:
@@ -643,6 +645,7 @@ def test_servers_are_chosen_by_the_environment(
     result.stdout.fnmatch_lines(["*'mongo' is none of valkey, redis, any*"])
 
 
+@pytest.mark.slow
 def test_what_is_missing_skips_or_fails(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENREDIS_SERVER", "/nowhere/server")
     result = run_plugin(pytester, "def test(server): pass", "-rs")
@@ -652,6 +655,7 @@ def test_what_is_missing_skips_or_fails(pytester: pytest.Pytester, monkeypatch: 
     run_plugin(pytester, "def test(server): pass").assert_outcomes(errors=1)
 
 
+@pytest.mark.slow
 def test_failing_test_shows_its_servers_log(pytester: pytest.Pytester) -> None:
     result = run_plugin(
         pytester,
@@ -670,6 +674,7 @@ def test_failing_test_shows_its_servers_log(pytester: pytest.Pytester) -> None:
     assert lines.count("Ready to accept connections") == shown
 
 
+@pytest.mark.slow
 def test_leaks_fixture_fails_a_leaking_test(pytester: pytest.Pytester) -> None:
     result = run_plugin(
         pytester,
@@ -713,6 +718,7 @@ def test_may_take_longer():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patch", ["", "import gevent.monkey; gevent.monkey.patch_all()\n"])
 def test_time_limit_shows_the_greenlets_and_the_run_goes_on(pytester: pytest.Pytester, patch: str) -> None:
     begun = time.monotonic()
@@ -722,6 +728,7 @@ def test_time_limit_shows_the_greenlets_and_the_run_goes_on(pytester: pytest.Pyt
     assert time.monotonic() - begun < 20
 
 
+@pytest.mark.slow
 def test_code_that_cannot_be_interrupted_ends_the_run(pytester: pytest.Pytester) -> None:
     result = run_plugin(
         pytester,
@@ -739,6 +746,7 @@ def test_code_that_cannot_be_interrupted_ends_the_run(pytester: pytest.Pytester)
     assert "Timeout" in result.stderr.str() and "test_digest" in result.stderr.str()
 
 
+@pytest.mark.slow
 def test_time_limit_is_for_the_kits_users_or_as_set(pytester: pytest.Pytester) -> None:
     source = """
         import signal, pytest
