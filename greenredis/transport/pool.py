@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import weakref
-from _thread import get_ident
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
@@ -41,6 +40,7 @@ from .share import Share
 if TYPE_CHECKING:
     from .multiplexer import Multiplexer
 
+get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 P = TypeVar("P", bound="ConnectionPool")
 _SCHEMES = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 _ADDRESS_OPTIONS = ("host", "port", "path")
