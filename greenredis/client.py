@@ -23,6 +23,7 @@ from .exceptions import (
     ClusterDownError,
     DataError,
     MaxConnectionsError,
+    NoPermissionError,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -110,12 +111,13 @@ class Redis(CoreCommands):
         self._single_connection_client = single
         self.single_connection_lock = RLock()
         options = pool.options if pool.is_native else {}
-        self.response_callbacks: dict[str, Callable[..., Any]] = CaseInsensitiveDict(
+        self.response_callbacks = CaseInsensitiveDict(
             response_callbacks(options.get("protocol"), options.get("legacy_responses", True))
         )
         self._plans: dict[Any, Plan] = {}
+        self.response_callbacks.changed = self._plans.clear
         self._resend: str = options.get("resend", "safe")
-        self._by_hand = not pool.is_native or type(self).parse_response is not Redis.parse_response
+        self._by_hand = pool.sees_replies or type(self).parse_response is not Redis.parse_response
         self._decodes: bool = options.get("decode_responses", False)
         self._transport: Any = pool.multiplexer if multiplex and pool.can_share and not single else pool
         if single:
@@ -157,7 +159,7 @@ class Redis(CoreCommands):
         Raises ResponseError for an error reply; ConnectionError or TimeoutError, whose
         `maybe_executed` tells whether the command was sent.
         """
-        plan = self._plans.get(words[0])
+        plan = self._plans.get(words[0]) if words else None
         if plan is None or options or self._by_hand:
             return self._execute_slowly(words, options)
         try:
@@ -178,7 +180,9 @@ class Redis(CoreCommands):
         sent = words if len(plan.name) == 1 else (*plan.name, *words[1:])
         traits = plan.traits if plan.traits.is_fixed else traits_of(sent)
         if traits.refused and not self._single_connection_client:
-            raise DataError(f"{_shown(sent)} changes a connection that others use: {traits.refused}")
+            raise DataError(
+                f"{_shown(sent, traits)} cannot go to a connection that others use: {traits.refused}"
+            )
         if self._by_hand:
             return self._complete(lambda: self._execute_by_hand(sent, words[0], traits, options), traits)
         transport = self._transport if shared or self.connection else self.connection_pool
@@ -219,6 +223,7 @@ class Redis(CoreCommands):
         """What a later attempt gives; raises the last error when there may be no other."""
         policy, locator = self.connection_pool.retry, self.connection_pool.locator
         failures, maybe = 0, False
+        policy.reset()
         while True:
             failures += 1
             if isinstance(error, RedisError):
@@ -259,6 +264,8 @@ class Redis(CoreCommands):
         seconds = self.connection_pool.block_time(words, traits_of(words))
         with self.connection_pool.lend() as connection:
             published, reply = connection.execute_many(packed, 2, seconds)
+        if isinstance(published, NoPermissionError):
+            raise NoPermissionError(f"WAIT needs the right to PUBLISH to greenredis:wait: {published}")
         return published if isinstance(published, Exception) else reply
 
     def _execute_by_hand(
@@ -314,7 +321,6 @@ class Redis(CoreCommands):
     def set_response_callback(self, command: str, callback: Callable[..., Any]) -> None:
         """Convert replies to `command` with `callback(reply, **options)`."""
         self.response_callbacks[command] = callback
-        self._plans.clear()
 
     def load_external_module(self, funcname: str, func: Any) -> None:
         """Make `func` an attribute of this client."""
@@ -372,5 +378,7 @@ def _joined(packed: Any) -> bytes:
     return packed if isinstance(packed, bytes) else b"".join(packed)
 
 
-def _shown(words: Sequence[Word]) -> str:
-    return str(words[0], "utf-8", "replace") if isinstance(words[0], (bytes, bytearray)) else str(words[0])
+def _shown(words: Sequence[Word], traits: Traits) -> str:
+    """The command's name, of one word or two."""
+    shown = words[: 1 if traits.is_fixed else 2]
+    return " ".join(str(word, "utf-8", "replace") if isinstance(word, bytes) else str(word) for word in shown)

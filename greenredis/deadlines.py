@@ -16,32 +16,39 @@ class deadline:  # a context manager, named as a function is
     """Bound every call of this greenlet in the block, all attempts and waits included.
 
     `seconds`: from the start of the block.  Nested blocks: the nearer end counts.  A call that is
-    not done by then raises TimeoutError, whose `maybe_executed` says whether it was sent.
+    not done by then raises TimeoutError, whose `maybe_executed` says whether it was sent, or the
+    error of its last attempt where there is no time for another.  One object may be used again.
     Greenlets that the block spawns are not bound by it.
     """
 
-    __slots__ = ("_outer", "seconds")
+    __slots__ = ("_outer", "seconds")  # what counted outside of each block that is open now
 
     def __init__(self, seconds: float) -> None:
         if not seconds >= 0:
             raise ValueError(f"deadline({seconds!r}): give a number of seconds, 0 or more")
         self.seconds = seconds
-        self._outer: float | None = None
+        self._outer: dict[greenlet.greenlet, list[float | None]] = {}
 
     def __enter__(self) -> deadline:
         caller = getcurrent()
-        self._outer = bounded.get(caller)
+        outer = bounded.get(caller)
+        self._outer.setdefault(caller, []).append(outer)
         end = monotonic() + self.seconds
-        bounded[caller] = end if self._outer is None else min(end, self._outer)
+        bounded[caller] = end if outer is None else min(end, outer)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._outer is None:
-            bounded.pop(getcurrent(), None)
+        caller = getcurrent()
+        outers = self._outer[caller]
+        outer = outers.pop()
+        if not outers:
+            del self._outer[caller]
+        if outer is None:
+            bounded.pop(caller, None)
         else:
-            bounded[getcurrent()] = self._outer
+            bounded[caller] = outer
 
 
 def current() -> float | None:

@@ -269,7 +269,7 @@ REFUSED: tuple[type[RedisError], ...] = (
     ClusterDownError,
 )
 
-_Error = TypeVar("_Error", bound=RedisError)
+_Error = TypeVar("_Error", bound=Exception)
 
 
 def parse_error(text: str | bytes, address: object = None) -> RedisError:

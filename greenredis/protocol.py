@@ -50,7 +50,8 @@ class Packer:
                 return _pack(words)
         except TypeError:
             pass
-        return _pack(tuple(map(self.encode, words)))
+        name = words[0].encode() if isinstance(words[0], str) else self.encode(words[0])
+        return _pack((name, *map(self.encode, words[1:])))
 
     def encode(self, word: Any) -> bytes | memoryview:
         """The word as bytes; DataError says what to do about any other type."""

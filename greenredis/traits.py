@@ -144,8 +144,8 @@ _BLOCKING_BY_OPTION = {
     "TS.READ": (True, {}),
 }
 
-_TRANSACTION = "use pipeline(), which sends a transaction as one piece"
-_SUBSCRIPTION = "use pubsub(), which has a connection of its own"
+_TRANSACTION = "use a client with single_connection_client=True"
+_SUBSCRIPTION = "send it and read on a connection of your own, of connection_pool.get_connection()"
 _REPLICA = "it makes a replica of the connection, whose stream no client can read"
 _REFUSED = {
     "MULTI": _TRANSACTION,
@@ -160,16 +160,13 @@ _REFUSED = {
     "UNSUBSCRIBE": _SUBSCRIPTION,
     "PUNSUBSCRIBE": _SUBSCRIPTION,
     "SUNSUBSCRIBE": _SUBSCRIPTION,
-    "MONITOR": "use monitor(), which has a connection of its own",
+    "MONITOR": _SUBSCRIPTION,
     "SYNC": _REPLICA,
     "PSYNC": _REPLICA,
-    "WAITAOF": "it counts its own connection's writes, so use a pipeline() or single_connection_client",
+    "WAITAOF": "it counts its own connection's writes, so use single_connection_client=True",
 }
 _REFUSED_SUBCOMMANDS = {
-    (
-        "CLIENT",
-        "REPLY",
-    ): "replies that never come cannot be told from a broken connection; read and drop them",
+    ("CLIENT", "REPLY"): _SUBSCRIPTION,
 }
 
 _READ_SUBCOMMANDS = {

@@ -50,7 +50,7 @@ def _split(url: str) -> ParseResult:
 def _query_options(parts: ParseResult) -> dict[str, Any]:
     options = {}
     for name, values in parse_qs(parts.query).items():
-        if name in ("scheme", "connection_class"):
+        if name in ("scheme", "connection_class", "locator", "owner", "queue_class"):
             raise ValueError(f"{name} cannot be chosen in a URL's query")
         if name not in OPTIONS and "@" in name + values[0] and "@" not in parts.netloc:
             raise ValueError(f"the URL has an '@' behind its host; {_ENCODE}")

@@ -204,7 +204,9 @@ def check_all(way: Way, bound: float, deadline: float | None, **options: Any) ->
         for each, greenlet in zip(calls, greenlets, strict=True):
             error, seconds = greenlet.get()
             assert seconds < bound, (each, error)
-            assert error.maybe_executed == (way in SENT), (each, error)
+            # The last of the attempts that are refused may be under way at the deadline.
+            under_way = way is loading and isinstance(error, TimeoutError)
+            assert under_way or error.maybe_executed == (way in SENT), (each, error)
 
 
 @pytest.mark.parametrize("way", [*SENT, *UNSENT])

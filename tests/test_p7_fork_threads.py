@@ -165,8 +165,11 @@ def test_threads_with_a_hub_each(server: Server) -> None:
             gevent.sleep(0.001)  # or the other threads hardly ever get the interpreter's lock
         assert not failures
         wait_until(lambda: len(client.connection_pool._shares) == 1)
-        after = {where for where in open_descriptors().values() if where.startswith("socket:")}
-        assert after <= before
+
+        def all_closed() -> bool:
+            return {each for each in open_descriptors().values() if each.startswith("socket:")} <= before
+
+        wait_until(all_closed)
 
 
 def alive(*kinds: type) -> int:

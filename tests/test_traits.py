@@ -140,13 +140,13 @@ def test_numbers_as_words() -> None:
 @pytest.mark.parametrize(
     ("line", "way"),
     [
-        ("MULTI", "pipeline()"),
-        ("exec", "pipeline()"),
+        ("MULTI", "single_connection_client"),
+        ("exec", "single_connection_client"),
         ("SELECT 1", "Redis(db=...)"),
-        ("SUBSCRIBE a", "pubsub()"),
-        ("SUNSUBSCRIBE", "pubsub()"),
-        ("MONITOR", "monitor()"),
-        ("CLIENT REPLY OFF", "drop"),
+        ("SUBSCRIBE a", "get_connection()"),
+        ("SUNSUBSCRIBE", "get_connection()"),
+        ("MONITOR", "get_connection()"),
+        ("CLIENT REPLY OFF", "get_connection()"),
         ("WAITAOF 1 1 0", "single_connection_client"),
     ],
 )

@@ -255,7 +255,11 @@ class ServerCommands(ConnectionCommands, AclCommands):
         return self.execute_command("PSYNC", replicationid, offset, NEVER_DECODE=True)
 
     def wait(self, num_replicas: int, timeout: int, **kwargs: Any) -> int:
-        """How many replicas have what was written, waiting up to `timeout` milliseconds (0: for ever)."""
+        """How many replicas have what was written, waiting up to `timeout` milliseconds (0: for ever).
+
+        Redis counts what its own connection wrote, so an empty message is published to the channel
+        `greenredis:wait` first: the user needs the right to do so, or NoPermissionError is raised.
+        """
         return self.execute_command("WAIT", num_replicas, timeout, **kwargs)
 
     def waitaof(self, num_local: int, num_replicas: int, timeout: int, **kwargs: Any) -> list[int]:

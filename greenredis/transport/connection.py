@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gevent.hub import get_hub
-
 from .. import deadlines
-from ..config import Address, ssl_context
+from ..config import Address
 from ..exceptions import AuthenticationError, ConnectionError, InvalidResponse, RedisError
 from ..protocol import Push, Word
+from ..retry import retry_policy
+from ..traits import traits_of
 from .core import UNSET, CoreConnection
+from .tls_context import TlsContext
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +29,34 @@ class PackedCommands(list[bytes | memoryview]):
 
 class AbstractConnection(CoreConnection):
     """The methods that Kombu and others call on a connection; its state is AbstractConnection's."""
+
+    def connect(self) -> None:
+        """Connect and shake hands, unless it is connected; try again as `retry` says.
+
+        Each attempt is bounded by `socket_connect_timeout`: name, TCP, TLS and handshake together;
+        each reply of the handshake by `socket_timeout` too.  Raises ConnectionError, TimeoutError or
+        AuthenticationError, none of which may have executed a command.
+        """
+        options = self.options
+        policy = retry_policy(options["retry"], options["retry_on_error"], options["retry_on_timeout"])
+        policy.call_with_retry(super().connect, lambda error: None)
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """As `connect`; without `retry_socket_connect` one attempt."""
+        self.connect() if retry_socket_connect else super().connect()
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        """As `on_connect`."""
+        self.on_connect()
+
+    def getpeername(self) -> str | None:
+        """The server's IP address, or a socket's path; None while not connected."""
+        name = self._sock.getpeername() if self.is_connected else None
+        return str(name[0]) if isinstance(name, tuple) else name
+
+    def get_resolved_ip(self) -> str | None:
+        """As `getpeername`."""
+        return self.getpeername()
 
     def register_connect_callback(self, callback: Callable[[Any], Any]) -> None:
         """`callback(connection)` is called after each (re)connection; a method, held weakly."""
@@ -56,6 +85,8 @@ class AbstractConnection(CoreConnection):
 
     def send_command(self, *words: Word, check_health: bool = True, **_: Any) -> None:
         """Write a command; `read_response` must be called for its reply."""
+        if traits_of(words).state:
+            self.tainted = True
         self.send_packed_command(self.pack_command(*words), check_health=check_health)
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
@@ -144,6 +175,15 @@ class AbstractConnection(CoreConnection):
                 raise ConnectionError(f"{self.address} answered a PING with {str(reply)[:40]!r}")
             self.next_health_check = monotonic() + self.health_check_interval
 
+    def make_ready(self) -> None:
+        """Log in again and check its health, where that is due, before a command that is not sent yet."""
+        try:
+            self.re_auth()
+            self.check_health()
+        except RedisError as error:
+            error.maybe_executed = False
+            raise
+
     def set_re_auth_token(self, token: Any) -> None:
         """Log in with `token` before the next command (credentials that rotate)."""
         self._re_auth_token = token
@@ -156,7 +196,9 @@ class AbstractConnection(CoreConnection):
         reply = self.execute(self.encoder.pack(("AUTH", token.try_get("oid"), token.get_value())))
         if isinstance(reply, RedisError):
             self.disconnect()
-            raise AuthenticationError(*reply.args) from reply
+            refused = AuthenticationError(*reply.args)
+            refused.address = self.address
+            raise refused from reply
 
 
 class Connection(AbstractConnection):
@@ -184,7 +226,7 @@ class SSLConnection(Connection):
 
     def _context(self) -> ssl.SSLContext:
         if self._ssl_context is None:
-            self._ssl_context = make_context(self.options)
+            self._ssl_context = TlsContext(self.options).get()
         return self._ssl_context
 
 
@@ -195,12 +237,6 @@ class UnixDomainSocketConnection(AbstractConnection):
         super().__init__(**options)
         self.path = path
         self.address = Address(path=path)
-
-
-def make_context(options: dict[str, Any]) -> ssl.SSLContext:
-    """The SSLContext of `options`, made in a thread: it takes about 20 ms."""
-    made: ssl.SSLContext = get_hub().threadpool.apply(ssl_context, (options,))
-    return made
 
 
 def split_name(words: Sequence[Word]) -> Sequence[Word]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.monkey import get_original
 
 from .. import deadlines
-from ..config import Address, validate
+from ..config import CONNECTION_OPTIONS, UNSUPPORTED_OPTIONS, Address, check_options, validate
 from ..credentials import UsernamePasswordCredentialProvider
 from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutError
 from ..protocol import NOT_ENOUGH, Packed, Packer, Parser, Push, Word
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import ssl
 
 UNSET: Any = object()
+_KNOWN = frozenset((*CONNECTION_OPTIONS, *UNSUPPORTED_OPTIONS))
 _local = get_original("threading", "local")()
 
 
@@ -47,6 +48,7 @@ class CoreConnection:
 
     def __init__(self, **options: Any) -> None:
         """The options are those of `Redis()`; see the reference of options."""
+        check_options(options, _KNOWN, type(self).__name__)
         self.options = options = validate(options)
         self.pid = os.getpid()
         self.db: int = options["db"]
@@ -70,6 +72,7 @@ class CoreConnection:
         self.owed = 0
         self.tainted = False  # it was sent a command that changes its state
         self.expires = float("inf")
+        self.max_idle_time = float("inf")  # while nothing is written, where it is shared
         self.idle_since = 0.0
         self._wire: Wire | None = None
         self._parser: Parser | None = None
@@ -110,12 +113,7 @@ class CoreConnection:
     # -- connecting
 
     def connect(self) -> None:
-        """Connect and shake hands, unless it is connected.
-
-        One attempt, bounded by `socket_connect_timeout`: name, TCP, TLS and handshake together;
-        each reply of the handshake by `socket_timeout` too.  Raises ConnectionError, TimeoutError or
-        AuthenticationError, none of which may have executed a command.
-        """
+        """Connect and shake hands, unless it is connected: one attempt."""
         if self.is_connected:
             return
         done = False
@@ -140,6 +138,7 @@ class CoreConnection:
             raise self._translated(error, "connecting") from error
         except RedisError as error:
             error.maybe_executed = False
+            error.address = error.address or self.address
             raise
         self._call_back()
 
@@ -174,7 +173,7 @@ class CoreConnection:
         provider = self.credential_provider
         if provider is None and (self.username or self.password):
             provider = UsernamePasswordCredentialProvider(self.username, self.password)
-        return () if provider is None else tuple(provider.get_credentials())
+        return () if provider is None else tuple(provider.get_credentials() or ())
 
     def ask(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         """The replies to `commands`, errors among them, written as one batch."""
@@ -325,6 +324,8 @@ class CoreConnection:
             self._eager = False
             return
         if not count:
+            if self._marked:
+                raise ConnectionAbortedError("closed by its owner")
             raise ConnectionResetError("the server closed the connection")
         parser.feed(buffer, count)
         self._eager = wire.tls or count == len(buffer)

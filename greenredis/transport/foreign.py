@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from .connection import AbstractConnection
@@ -12,10 +13,26 @@ def is_native(connection_class: Any) -> bool:
     return isinstance(connection_class, type) and issubclass(connection_class, AbstractConnection)
 
 
-def extra_names(connection_class: type[Any]) -> list[str]:
-    """The options that a subclass of the user's adds."""
-    code = getattr(connection_class.__init__, "__code__", None)
-    return [] if code is None else list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+def own_options(connection_class: type[Any]) -> list[str] | None:
+    """The options that a subclass of the user's adds; None if only it can tell, taking any by `**`."""
+    names: list[str] = []
+    for kind in connection_class.__mro__:
+        if kind.__module__ == AbstractConnection.__module__:
+            return names
+        if "__init__" in vars(kind):
+            code = vars(kind)["__init__"].__code__
+            names += code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+            if code.co_flags & inspect.CO_VARKEYWORDS:
+                return None
+    return names
+
+
+def sees_replies(connection_class: Any) -> bool:
+    """Whether the class sends or reads in its own way, and so expects to be asked to."""
+    return not is_native(connection_class) or any(
+        getattr(connection_class, name) is not getattr(AbstractConnection, name)
+        for name in ("pack_command", "send_command", "send_packed_command", "read_response")
+    )
 
 
 def adopt(connection: Any) -> Any:
@@ -29,7 +46,6 @@ def adopt(connection: Any) -> Any:
         "owed": 0,
         "shut": connection.disconnect,
         "mark_for_reconnect": lambda: None,
-        "check_health": lambda: None,
         "set_re_auth_token": lambda token: None,
         "idle_since": 0.0,
         "expires": float("inf"),
@@ -40,5 +56,5 @@ def adopt(connection: Any) -> Any:
             setattr(connection, name, value)
     # redis-py's pool connects whatever it lends: here, what is to be logged in again is made ready.
     connection._re_auth_token = connection
-    connection.re_auth = connection.connect
+    connection.make_ready = connection.connect
     return connection

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
-    AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
-    ConnectionError,
-    NoPermissionError,
     ResponseError,
 )
 
@@ -81,10 +78,6 @@ def _check(commands: Sequence[Words], replies: Sequence[Any]) -> None:
 
 
 def _checked(reply: Any) -> Any:
-    if isinstance(reply, NoPermissionError):
-        raise AuthenticationError(*reply.args) from reply
-    if isinstance(reply, ResponseError):
-        raise ConnectionError(*reply.args) from reply
     if isinstance(reply, Exception):
         raise reply
     return reply

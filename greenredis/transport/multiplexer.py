@@ -13,7 +13,7 @@ import gevent
 from gevent.hub import get_hub
 
 from .. import deadlines
-from ..exceptions import ConnectionError, RedisError, TimeoutError, fresh
+from ..exceptions import ConnectionError, TimeoutError, fresh
 from ..protocol import Packed, Word
 from ..traits import Traits
 from .link import Link
@@ -85,7 +85,7 @@ class Multiplexer:
         if not opening.ready():
             raise TimeoutError(f"no link to {self.pool.where()} by the deadline")
         outcome = opening.value
-        if isinstance(outcome, RedisError):
+        if isinstance(outcome, Exception):
             raise fresh(outcome)
         if not isinstance(outcome, Link):
             raise ConnectionError(f"the link to {self.pool.where()} was not opened: {outcome}")
@@ -111,6 +111,9 @@ def _forget(share: Share, link: Link) -> None:
     if share.link is link:
         share.link = None
         if not link.is_expected:
-            log.warning("link lost: %s; %d commands waited", link.error, len(link.waiting) + len(link.unsent))
+            share.link_lost = True
+            waited = len(link.waiting) + len(link.unsent)
+            level = logging.WARNING if waited else logging.INFO
+            log.log(level, "link lost: %s; %d commands waited", link.error, waited)
     share.links -= 1
     share.release(link.connection)

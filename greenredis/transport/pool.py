@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
@@ -24,7 +24,6 @@ from ..config import (
     check_options,
     parse_url,
     redacted,
-    ssl_context,
     validate,
 )
 from ..credentials import StreamingCredentialProvider
@@ -34,16 +33,17 @@ from ..protocol import Packed, Packer, Word
 from ..retry import Retry, default_retry, retry_policy
 from ..traits import Traits
 from .connection import Connection, SSLConnection, UnixDomainSocketConnection
-from .foreign import adopt, extra_names, is_native
-from .share import Share
+from .foreign import adopt, is_native, own_options, sees_replies
+from .share import AtThreadEnd, Share
+from .tls_context import TlsContext
 
 if TYPE_CHECKING:
     from .multiplexer import Multiplexer
 
-get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 P = TypeVar("P", bound="ConnectionPool")
 _SCHEMES = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 _ADDRESS_OPTIONS = ("host", "port", "path")
+_RETRY_OPTIONS = ("retry", "retry_on_error", "retry_on_timeout")
 
 
 class ConnectionPool:
@@ -51,6 +51,7 @@ class ConnectionPool:
 
     `max_connections` (100) holds for each hub, which is for each native thread.  `max_idle_time`,
     `max_lifetime`: seconds after which a connection is closed (the latter jittered by a tenth);
+    `multiplex`: whether its clients may share a connection (True);
     `min_idle`: connections kept open in the background; `queue_class`: the order in which idle
     connections are taken, by default the last used first.  The other options are those of the
     connection.  An unknown option raises TypeError.
@@ -68,6 +69,7 @@ class ConnectionPool:
         max_idle_time: float | None = None,
         max_lifetime: float | None = None,
         min_idle: int = 0,
+        multiplex: bool = True,
         locator: Locator | None = None,
         owner: str | None = None,
         **connection_kwargs: Any,
@@ -75,6 +77,7 @@ class ConnectionPool:
         self._owner = owner or type(self).__name__
         self.connection_class = connection_class
         self.is_native = is_native(connection_class)
+        self.sees_replies = sees_replies(connection_class) or self._is_overridden()
         self._check_names(connection_kwargs)
         values = validate(
             {
@@ -83,6 +86,7 @@ class ConnectionPool:
                 "max_idle_time": max_idle_time,
                 "max_lifetime": max_lifetime,
                 "min_idle": min_idle,
+                "multiplex": multiplex,
             }
         )
         self.connection_kwargs = connection_kwargs
@@ -90,22 +94,23 @@ class ConnectionPool:
         self.max_connections: int = values["max_connections"]
         self.max_idle_time, self.max_lifetime = values["max_idle_time"], values["max_lifetime"]
         self.min_idle: int = values["min_idle"]
+        self.multiplex: bool = values["multiplex"]
         self.timeout: float | None = None
         self.queue_class = queue_class
         self.health_check_interval: float = values["health_check_interval"]
         self.retry = retry_policy(values["retry"], values["retry_on_error"], values["retry_on_timeout"])
         self.packer = Packer(values["encoding"], values["encoding_errors"], values["decode_responses"])
         self.locator: Locator = locator or Fixed(self._address())
-        self._context: Any = None
-        self._making: dict[Any, Any] = {}  # by hub: the context that a thread makes
+        self._context = TlsContext(values)
         self._shares: dict[Any, Share] = {}
         self._threads = get_original("threading", "local")()
         self._multiplexer: Multiplexer | None = None
         self._follow_credentials(values["credential_provider"])
 
     def _check_names(self, given: dict[str, Any]) -> None:
-        if self.is_native:
-            known = {*CONNECTION_OPTIONS, *UNSUPPORTED_OPTIONS, *extra_names(self.connection_class)}
+        own = own_options(self.connection_class) if self.is_native else None
+        if own is not None:
+            known = {*CONNECTION_OPTIONS, *UNSUPPORTED_OPTIONS, *own}
             shown = {*known, *POOL_OPTIONS, "connection_class", "queue_class", "locator"}
             unknown = {name: value for name, value in given.items() if name not in known}
             check_options(unknown, shown - set(unknown), self._owner)
@@ -120,7 +125,6 @@ class ConnectionPool:
         """A pool for `redis://`, `rediss://` or `unix://`; options in the URL win, as in redis-py."""
         options = parse_url(url)
         kwargs.setdefault("connection_class", _SCHEMES[options.pop("scheme")])
-        options.pop("multiplex", None)
         return cls(**{**kwargs, **options})
 
     # -- lending
@@ -135,7 +139,7 @@ class ConnectionPool:
             self._shares.pop(other).close()
         share = self._shares[hub] = Share(self, hub)
         # The thread's end drops its local values, and with them what the thread opened here.
-        self._threads.ending = _AtThreadEnd(self._shares, hub)
+        self._threads.ending = AtThreadEnd(self._shares, hub)
         return share
 
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
@@ -153,12 +157,11 @@ class ConnectionPool:
     @contextmanager
     def lend(self) -> Iterator[Any]:
         """A connection for the block."""
-        share = self.share()
-        connection = share.lend()
+        connection = self.get_connection()
         try:
             yield connection
         finally:
-            share.release(connection)
+            self.release(connection)
 
     # -- the transport
 
@@ -190,8 +193,8 @@ class ConnectionPool:
 
     @property
     def can_share(self) -> bool:
-        """Whether there is a slot to spare for a link, and the connection class is ours."""
-        return self.is_native and self.max_connections > 1
+        """Whether there is a slot to spare for a link, and nobody of the user's expects a connection."""
+        return self.multiplex and not self.sees_replies and self.max_connections > 1
 
     @property
     def multiplexer(self) -> Multiplexer:
@@ -209,7 +212,7 @@ class ConnectionPool:
         kwargs = dict(self.connection_kwargs)
         if not self.is_native:
             return adopt(self.connection_class(**kwargs))
-        for name in _ADDRESS_OPTIONS:
+        for name in (*_ADDRESS_OPTIONS, *_RETRY_OPTIONS):  # the locator's and the client's business
             kwargs.pop(name, None)
         return self.connection_class(**kwargs)
 
@@ -218,28 +221,24 @@ class ConnectionPool:
         connection = self.make_connection()
         address = connection.address = self.locator.locate()
         if self.is_native and issubclass(self.connection_class, SSLConnection):
-            connection._ssl_context = self._ssl_context()
+            connection._ssl_context = self._context.get()
         try:
             connection.connect()
         except RedisError as error:
             self.locator.failed(address, error)
             raise
+        if self.max_idle_time is not None:
+            connection.max_idle_time = self.max_idle_time
         if self.max_lifetime is not None:
             connection.expires = monotonic() + self.max_lifetime * random.uniform(0.9, 1.0)
         return connection
 
-    def _ssl_context(self) -> Any:
-        """The context of all connections, made by the hub's first dial while others wait for it."""
-        if self._context is None:
-            hub = get_hub()
-            making = self._making.get(hub)
-            if making is None:
-                making = self._making[hub] = hub.threadpool.spawn(ssl_context, self.options)
-            try:
-                self._context = making.get()
-            finally:
-                self._making.pop(hub, None)
-        return self._context
+    def _is_overridden(self) -> bool:
+        kind = type(self)
+        return (
+            kind.get_connection is not ConnectionPool.get_connection
+            or kind.release is not ConnectionPool.release
+        )
 
     def owns_connection(self, connection: Any) -> bool:
         """Whether the connection is lent by this pool, in this hub."""
@@ -376,21 +375,3 @@ def make_pool(given: dict[str, Any]) -> ConnectionPool:
     if ssl:
         options.setdefault("connection_class", SSLConnection)
     return BlockingConnectionPool(owner="Redis", **options)
-
-
-class _AtThreadEnd:
-    """Closes a thread's share when the thread's local values are dropped, in that thread."""
-
-    def __init__(self, shares: dict[Any, Share], hub: Any) -> None:
-        self._shares = shares
-        self._hub = hub
-        self._thread = get_ident()
-
-    def __del__(self) -> None:
-        share = self._shares.pop(self._hub, None)
-        if share is None or self._hub.loop is None:
-            return
-        if self._thread == get_ident():
-            share.close()
-        else:
-            self._hub.loop.run_callback_threadsafe(share.close)

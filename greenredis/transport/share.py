@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import getcurrent
+from gevent.monkey import get_original
 
 from .. import deadlines
-from ..exceptions import MaxConnectionsError, RedisError, TimeoutError, fresh
+from ..exceptions import ConnectionError, MaxConnectionsError, RedisError, TimeoutError, fresh
 from .alarm import Alarm
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .pool import ConnectionPool
 
 log = logging.getLogger("greenredis")
+get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 
 DIALS = 8  # under way at once
 NEVER = float("inf")
@@ -36,7 +39,7 @@ class Waiter:
         self.until = NEVER if until is None else until
         self.queued = True
         self.connection: Any = None
-        self.error: RedisError | None = None
+        self.error: Exception | None = None
 
 
 class Share:
@@ -59,6 +62,7 @@ class Share:
         self.links = 0  # lent connections that links hold, those that close included
         self.opening: gevent.Greenlet[..., Any] | None = None  # of the link
         self._is_down = False  # the last dial failed
+        self.link_lost = False  # and no connection was opened since
         self.closed = False
         self._alarm = Alarm(hub.loop, self._on_alarm)
         self._sweep = Alarm(hub.loop, self._on_sweep)
@@ -111,9 +115,8 @@ class Share:
     def _prepare(self, connection: Any) -> None:
         ready = False
         try:
-            connection.re_auth()
             connection.next_health_check = 0.0
-            connection.check_health()
+            connection.make_ready()
             ready = True
         finally:
             if not ready:
@@ -216,14 +219,13 @@ class Share:
 
     def _finish_dial(self) -> None:
         connection = None
-        error: RedisError | None = None
+        error: Exception | None = None
         try:
             connection = self.pool.dial()
-        except RedisError as caught:
-            error = caught
         except Exception as caught:
-            error = RedisError(f"{type(caught).__name__} while connecting to {self.pool.where()}: {caught}")
-            error.__cause__ = caught
+            error = caught
+        except gevent.Timeout as caught:  # of somebody's function that connecting calls
+            error = TimeoutError(f"connecting to {self.pool.where()} was given up: {caught}")
         finally:
             self.dials -= 1
             if connection is None:
@@ -236,19 +238,20 @@ class Share:
             self._dial_for_waiters()
 
     def _welcome(self, connection: Any) -> None:
-        if self._is_down:
-            self._is_down = False
+        if self._is_down or self.link_lost:
+            self._is_down = self.link_lost = False
             log.info("connected to %s again", self.pool.where())
         connection.idle_since = monotonic()
         self._offer(connection)
 
-    def _refuse(self, error: RedisError | None) -> None:
+    def _refuse(self, error: Exception | None) -> None:
         """All who wait share a failed dial, unless lent connections will come back to them."""
-        if error is None:  # the dialing greenlet was killed: the next one serves its waiter
-            return
+        if error is None:
+            error = ConnectionError(f"the greenlet that connected to {self.pool.where()} was killed")
         if not self._is_down:
             self._is_down = True
-            log.warning("cannot connect to %s: %s", self.pool.where(), error)
+            shown = error if isinstance(error, RedisError) else repr(error)
+            log.warning("cannot connect to %s: %s", self.pool.where(), shown)
         served_later = len(self.lent) > self.links
         for _ in range(min(1, len(self.waiting)) if served_later else len(self.waiting)):
             waiter = self.waiting.popleft()
@@ -315,6 +318,24 @@ class Share:
             "dialing": self.dials,
             "dialed": self.dialed,
         }
+
+
+class AtThreadEnd:
+    """Closes a thread's share when the thread's local values are dropped, in that thread."""
+
+    def __init__(self, shares: dict[Any, Share], hub: Any) -> None:
+        self._shares = shares
+        self._hub = hub
+        self._thread = get_ident()
+
+    def __del__(self) -> None:
+        share = self._shares.pop(self._hub, None)
+        if share is None or self._hub.loop is None:
+            return
+        if self._thread == get_ident():
+            share.close()
+        else:
+            self._hub.loop.run_callback_threadsafe(share.close)
 
 
 def _wake(waiter: Waiter) -> None:

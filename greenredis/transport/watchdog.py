@@ -29,6 +29,7 @@ class Watchdog:
         self._timeout = connection.socket_timeout
         self._interval = connection.health_check_interval
         self._expires = connection.expires
+        self._idle = connection.max_idle_time
         self._marks: deque[tuple[float, int]] = deque()
         self._last_write = monotonic()
         self._alarm = Alarm(link.wire.hub.loop, self._on_alarm)
@@ -56,8 +57,8 @@ class Watchdog:
         now, marks, link = monotonic(), self._marks, self._link
         while marks and marks[0][1] <= link.answered:
             marks.popleft()
-        if now >= self._expires:
-            self._expires = NEVER
+        if now >= self._expires or (not marks and now >= self._last_write + self._idle):
+            self._expires = self._idle = NEVER
             link.retire()
         if marks and self._timeout is not None and now >= marks[0][0] + self._timeout:
             link.time_out(self._timeout)
@@ -66,7 +67,7 @@ class Watchdog:
         return None if link.error is not None else self._next()
 
     def _next(self) -> float | None:
-        due = self._expires
+        due = min(self._expires, max(self._last_write, monotonic()) + self._idle)
         if self._marks and self._timeout is not None:
             due = min(due, self._marks[0][0] + self._timeout)
         if self._interval:
