@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
+import math
 import os
+import signal
 import sys
+
+import gevent
 
 from .version import __version__
 
@@ -18,7 +24,37 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_bench(options: argparse.Namespace) -> int:
     from .bench import bench
 
+    # It tells of every error itself: logging would tell of some on standard error, too.
+    logging.getLogger("greenredis").addHandler(logging.NullHandler())
     return bench(options.url, options.greenlets, options.seconds)
+
+
+def greenlets(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    with contextlib.suppress(ValueError):
+        if (number := int(text)) > 0:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+
+
+def seconds(text: str) -> float:
+    """A finite number above 0, for argparse."""
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+
+
+def interrupt_this_greenlet() -> None:
+    """Let Ctrl-C interrupt the caller, and not whichever greenlet runs just then."""
+    main, loop = gevent.getcurrent(), gevent.get_hub().loop
+
+    def ring(*_: object) -> None:
+        if gevent.getcurrent() is main:
+            raise KeyboardInterrupt
+        loop.run_callback(main.throw, KeyboardInterrupt)
+
+    signal.signal(signal.SIGINT, ring)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,14 +66,15 @@ def parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=run_demo)
     bench = commands.add_parser("bench", help="measure a server of yours; it deletes the keys it made")
     bench.add_argument("--url", default="redis://localhost:6379/0", help="default: %(default)s")
-    bench.add_argument("--greenlets", type=int, default=200, help="default: %(default)s")
-    bench.add_argument("--seconds", type=float, default=3, help="for each line; default: %(default)s")
+    bench.add_argument("--greenlets", type=greenlets, default=200, help="default: %(default)s")
+    bench.add_argument("--seconds", type=seconds, default=3, help="for each line; default: %(default)s")
     bench.set_defaults(run=run_bench)
     return main
 
 
 def main() -> int:
     options = parser().parse_args()
+    interrupt_this_greenlet()
     try:
         status: int = options.run(options)
         sys.stdout.flush()

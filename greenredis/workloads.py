@@ -86,10 +86,10 @@ def prepare(client: Any, name: str) -> None:
         client.rpush(PREFIX + "list", *range(100_000))
 
 
-def clean_up(client: Any) -> None:
-    """Delete the keys of all workloads."""
-    for key in client.scan_iter(match=PREFIX + "*", count=1000):
-        client.delete(key)
+def clean_up(client: Any, greenlets: int) -> None:
+    """Delete the keys of so many greenlets."""
+    for start in range(0, greenlets, 1000):
+        client.delete(*(f"{PREFIX}{number}" for number in range(start, min(start + 1000, greenlets))))
 
 
 def make_client(library: str, name: str, **options: Any) -> Any:

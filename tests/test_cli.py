@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from greenredis.testing import Server
+from greenredis.testing import Server, wait_until
 from greenredis.version import __version__
 
 WORDS = [sys.executable, "-m", "greenredis"]
@@ -66,7 +68,94 @@ def test_bench_measures_and_cleans_up(server: Server) -> None:
     assert server.ask("KEYS", "*") == [b"mine"]
 
 
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "nonsense://"])
-def test_bench_says_what_is_wrong(url: str) -> None:
+def test_bench_deletes_no_key_of_others(server: Server) -> None:
+    server.ask("SET", "greenredis:bench:mine", 1)
+    assert run("bench", "--url", server.url, "--seconds", "0.01", "--greenlets", "2").returncode == 0
+    assert server.ask("KEYS", "*") == [b"greenredis:bench:mine"]
+
+
+@pytest.mark.parametrize("seconds", ["1e-9", "0.002"])
+def test_no_percentile_is_above_the_longest(server: Server, seconds: str) -> None:
+    done = run("bench", "--url", server.url, "--seconds", seconds, "--greenlets", "1")
+    assert done.returncode == 0, done.stderr
+    for shown in re.findall(r"([\d.]+) ms +([\d.]+) ms +([\d.]+) ms\n", done.stdout):
+        half, most, longest = map(float, shown)
+        assert half <= most <= longest, done.stdout
+    assert done.stdout.count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [("--greenlets", value, "a whole number of at least 1") for value in ("0", "-1", "x", "1.5")]
+    + [("--seconds", value, "a number above 0") for value in ("0", "-0.5", "nan", "inf", "x")],
+)
+def test_bench_refuses_what_cannot_be_measured(option: str, value: str, wanted: str) -> None:
+    done = run("bench", option, value)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.endswith(f"error: argument {option}: {value!r} is not {wanted}\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://127.0.0.1:1/0", "Connection refused"),
+        ("nonsense://", "must be a str that begins with redis://"),
+        (
+            "redis://127.0.0.1:1/0?sockettimeout=1",
+            "no option 'sockettimeout'; did you mean 'socket_timeout'?",
+        ),
+    ],
+)
+def test_bench_says_in_one_line_what_is_wrong(url: str, reason: str) -> None:
     done = run("bench", "--url", url)
-    assert done.returncode == 1 and "cannot measure" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.fullmatch(rf"cannot measure: .*{re.escape(reason)}.*\n", done.stderr), done.stderr
+
+
+WAYS = pytest.mark.parametrize("way", ["", "?multiplex=no"])
+
+
+@pytest.fixture
+def running_bench(fresh_server: Server, way: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, when it has made its keys; `way` is the URL's query."""
+    fresh_server.ask("SET", "mine", 1)
+    words = [*WORDS, "bench", "--url", fresh_server.url + way, "--seconds", "40", "--greenlets", "20"]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: fresh_server.ask("DBSIZE") == 21, 20)
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@WAYS
+@pytest.mark.slow
+def test_ctrl_c_ends_bench_without_a_word_or_a_key(
+    fresh_server: Server, running_bench: subprocess.Popen[str]
+) -> None:
+    running_bench.send_signal(signal.SIGINT)
+    assert running_bench.communicate(timeout=20)[1] == ""
+    assert running_bench.returncode == 130
+    assert fresh_server.ask("KEYS", "*") == [b"mine"]
+
+
+@WAYS
+@pytest.mark.slow
+def test_bench_cleans_up_after_an_error(fresh_server: Server, running_bench: subprocess.Popen[str]) -> None:
+    fresh_server.ask("CONFIG", "SET", "maxmemory", 1)
+    told = running_bench.communicate(timeout=20)[1]
+    assert running_bench.returncode == 1
+    assert re.fullmatch(r"cannot measure: .*maxmemory.*\n", told), told
+    assert fresh_server.ask("KEYS", "*") == [b"mine"]
+
+
+@WAYS
+@pytest.mark.slow
+def test_bench_tells_of_the_keys_that_it_cannot_delete(
+    fresh_server: Server, running_bench: subprocess.Popen[str]
+) -> None:
+    fresh_server.kill()
+    told = running_bench.communicate(timeout=40)[1]
+    assert running_bench.returncode == 1
+    assert re.fullmatch(r"keys greenredis:bench:\* may be left\ncannot measure: .*\n", told), told

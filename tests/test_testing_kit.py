@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import ssl
@@ -42,6 +43,7 @@ from greenredis.testing import (
     lateness,
     on_quiet_machine,
     open_descriptors,
+    pytest_plugin,
     wait_until,
 )
 from greenredis.testing import toxiproxy as toxiproxy_module
@@ -760,9 +762,59 @@ def test_time_limit_is_for_the_kits_users_or_as_set(pytester: pytest.Pytester) -
     run_plugin(pytester, source.format(low=6, high=7)).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
+def test_fixtures_that_only_share_a_name_set_no_time_limit(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        @pytest.fixture
+        def server(): return 7
+        @pytest.fixture
+        def leaks(leaks): return leaks
+        """
+    )
+    result = run_plugin(
+        pytester,
+        """
+        import pytest, signal
+        def limited(): return signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        def test_own(server): assert server == 7 and not limited()
+        @pytest.mark.parametrize("proxy", [8])
+        def test_parameter(proxy): assert proxy == 8 and not limited()
+        @pytest.mark.usefixtures("server")
+        def test_named(): assert not limited()
+        def test_own_around_the_plugins(leaks): assert limited()
+        class TestClass:
+            @pytest.fixture
+            def certificates(self): return 9
+            def test_method(self, certificates): assert certificates == 9 and not limited()
+        """,
+    )
+    result.assert_outcomes(passed=5)
+
+
 def test_missing_certificates_say_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from greenredis.testing import make_certificates
 
     monkeypatch.setitem(sys.modules, "trustme", None)
     with pytest.raises(ComponentNotFound, match=r"pip install 'greenredis\[test\]'"):
         make_certificates(tmp_path)
+
+
+# Its page in the documentation
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "testing.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_all_fixtures() -> None:
+    told = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    assert told == [line for line in str(pytest_plugin.__doc__).splitlines() if line.startswith("| `")]
+    named = {name for line in told for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert named == pytest_plugin._FIXTURES
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page_runs(pytester: pytest.Pytester, toxiproxy: Toxiproxy) -> None:
+    example = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(example) == 1 and len(example[0].split("\n\n\n")) > 1
+    run_plugin(pytester, example[0]).assert_outcomes(passed=example[0].count("def test"))

@@ -67,7 +67,19 @@ def limit_of(item: pytest.Item) -> float:
     setting = str(item.config.getini("greenredis_time_limit"))
     if setting:
         return float(setting)
-    return DEFAULT_LIMIT if _FIXTURES.intersection(getattr(item, "fixturenames", ())) else 0.0
+    return DEFAULT_LIMIT if any(_is_used(name, item) for name in _FIXTURES) else 0.0
+
+
+def _is_used(name: str, item: pytest.Item) -> bool:
+    """Whether the test uses this module's fixture, and no other that only has its name."""
+    # pytest has no public way to tell; doctests and other items may lack this one.
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    for definition in reversed(definitions.get(name, ())):
+        if getattr(definition.func, "__module__", None) == __name__:
+            return True
+        if name not in definition.argnames:  # it does not wrap the one that it overrides
+            return False
+    return False
 
 
 def limit_all(item: pytest.Item) -> None:
