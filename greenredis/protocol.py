@@ -122,8 +122,11 @@ def _without_header(words: list[bytes | memoryview]) -> bytes:
 _RISKY = rb"(?:\||[*~>%](?:[0-9+-]{8}|[0-9+-]*\r?\Z)|[^\n]\Z)"
 _risky_at = re.compile(_RISKY).match
 _risky_line = re.compile(rb"\n" + _RISKY).search
+_is_huge_at = re.compile(rb"\||[*~>%][0-9+-]{8}").match
+_huge_line = re.compile(rb"\n(?:\||[*~>%][0-9+-]{8})").search
 _header = re.compile(rb"[*~>%$=]([+-]?[0-9]{1,20})\r\n").match
 _TYPES = b"|*~>%"
+_LINES = tuple(b"\n%c" % kind for kind in _TYPES)
 _VALUES = b"$="
 _LF = 10
 _LONGEST_HEADER = 24
@@ -166,7 +169,7 @@ class Parser:
         elif left:
             self._value_left = 0
             self._reader.feed(buffer, 0, left)
-            self._feed_tokens(bytes(memoryview(buffer)[left:count]), 0)
+            self._feed_from_token(bytes(memoryview(buffer)[left:count]), 0)
         elif self.rest:
             self.rest, self._at = self.rest[self._at :] + buffer[:count], 0
         else:
@@ -200,8 +203,10 @@ class Parser:
             self._feed_tokens(rest, at, header.end())
         elif rest[at] in _TYPES:  # no header at all: hiredis says what is wrong with it
             self._reader.feed(rest, at, len(rest) - at)
-        else:
+        elif self._start_of_long_value(rest, len(rest)) == at:
             self._feed_tokens(rest, at, at)
+        else:
+            self._feed_from_token(rest, at)
         return True
 
     def is_clean(self) -> bool:
@@ -211,27 +216,30 @@ class Parser:
     def _feed_carefully(self, chunk: bytes) -> None:
         if self._reader.has_data():
             self._feed_to_next_risk(chunk, 0, 0)
-        elif _risky_at(chunk) or self._has_risky_line(chunk):
-            self._feed_tokens(chunk, 0)
         else:
-            start = self._start_of_long_value(chunk, len(chunk))
-            if start:
-                self._reader.feed(chunk, 0, start)
-            if start < len(chunk):
-                self.rest, self._at = chunk, start
+            self._feed_from_token(chunk, 0)
 
-    @staticmethod
-    def _has_risky_line(chunk: bytes) -> bool:
-        cut = chunk[-2:-1] == b"\n" and chunk[-1] != _LF
-        return (cut or any(b"\n%c" % kind in chunk for kind in _TYPES)) and _risky_line(chunk) is not None
+    def _feed_from_token(self, chunk: bytes, start: int) -> None:
+        """Feed from `start`, where a token begins; keep a header that is cut, and a long value."""
+        if _is_huge_at(chunk, start) or (_has_line(chunk) and _huge_line(chunk, start)):
+            self._feed_tokens(chunk, start, start)
+            return
+        end = min(_cut(chunk), self._start_of_long_value(chunk, len(chunk)))
+        if end > start:
+            self._reader.feed(chunk, start, end - start)
+        if end < len(chunk):
+            self.rest, self._at = chunk, max(start, end)
 
     def _feed_to_next_risk(self, chunk: bytes, start: int, first: int) -> None:
         """Feed from `start` to what may be a risky header, at `first` at the earliest; keep the rest."""
+        end = _cut(chunk)
         if first == 0 and _risky_at(chunk):
             end = 0
-        else:
+        elif _has_line(chunk):
             found = _risky_line(chunk, max(first - 1, 0))
             end = found.start() + 1 if found else len(chunk)
+        elif end < first:
+            end = len(chunk)
         if end > start:
             self._reader.feed(chunk, start, end - start)
         self.rest, self._at = (chunk, end) if end < len(chunk) else (b"", 0)
@@ -294,6 +302,17 @@ class Parser:
             if header is not None and int(header[1]) > count - last:
                 return last
         return count
+
+
+def _has_line(chunk: bytes) -> bool:
+    """Whether a line in it begins as a risky header may."""
+    return any(line[1] in chunk and line in chunk for line in _LINES)  # one byte is found much faster
+
+
+def _cut(chunk: bytes) -> int:
+    """Where the last line begins if it may be a header that the end cuts, or is one byte; else the end."""
+    last = chunk.rfind(b"\n") + 1
+    return last if last < len(chunk) and _risky_at(chunk, last) else len(chunk)
 
 
 @cache
