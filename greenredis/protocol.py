@@ -126,11 +126,13 @@ _is_huge_at = re.compile(rb"\||[*~>%][0-9+-]{8}").match
 _huge_line = re.compile(rb"\n(?:\||[*~>%][0-9+-]{8})").search
 _header = re.compile(rb"[*~>%$=]([+-]?[0-9]{1,20})\r\n").match
 _TYPES = b"|*~>%"
+_any_type = re.compile(b"[" + _TYPES + b"]").search
 _LINES = tuple(b"\n%c" % kind for kind in _TYPES)
 _VALUES = b"$="
 _LF = 10
 _LONGEST_HEADER = 24
 _HUGE = 1 << 20
+_SHORT = 200  # bytes that a search goes through faster than it takes to begin another
 _LONG = 4096  # a chunk in which it pays to look for a value that goes on beyond it
 
 
@@ -172,6 +174,8 @@ class Parser:
             self._feed_from_token(bytes(memoryview(buffer)[left:count]), 0)
         elif self.rest:
             self.rest, self._at = self.rest[self._at :] + buffer[:count], 0
+        elif count < _SHORT and buffer[count - 1] == _LF and _any_type(buffer, 0, count) is None:
+            self._reader.feed(buffer, 0, count)
         else:
             find = buffer.find
             for kind in _TYPES:

@@ -128,11 +128,13 @@ class Share:
         pool = self.pool
         if not pool.blocking and self.slots >= pool.max_connections:
             raise MaxConnectionsError(f"all {pool.max_connections} connections to {pool.where()} are lent")
+        loop = self.hub.loop
         waiter = Waiter(getcurrent(), self._until())
         self.waiting.append(waiter)
-        self.hub.loop.ref()  # the alarm alone does not keep the loop running
+        loop.ref()  # the alarm alone does not keep it running
         try:
-            self._dial_for_waiters()
+            if self.slots < pool.max_connections:
+                self._dial_for_waiters()
             if waiter.until < self._alarm.when:
                 self._alarm.set(waiter.until)
             self.hub.switch()
@@ -140,7 +142,7 @@ class Share:
                 connection, waiter.connection = waiter.connection, None
                 return connection
         finally:
-            self.hub.loop.unref()
+            loop.unref()
             waiter.caller = None
             if waiter.queued:
                 self.waiting.remove(waiter)
