@@ -63,6 +63,10 @@ def whole(least: int, most: int, remedy: str = "") -> Callable[[str, object], in
     return check
 
 
+def database(name: str, value: object) -> int:
+    return 0 if value is None else whole(0, sys.maxsize)(name, value)
+
+
 def connections(name: str, value: object) -> int | None:
     return None if value is None else whole(1, sys.maxsize, "; leave it out for the default")(name, value)
 

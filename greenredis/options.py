@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ CONNECTION_OPTIONS: dict[str, Option] = {
     "host": Option("localhost", checks.host),
     "port": Option(6379, checks.whole(1, 65535)),
     "path": Option(None, checks.path),
-    "db": Option(0, checks.whole(0, sys.maxsize), int),
+    "db": Option(0, checks.database, int),
     "username": _SECRET,
     "password": _SECRET,
     "credential_provider": Option(

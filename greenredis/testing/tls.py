@@ -49,7 +49,7 @@ def make_certificates(folder: str | Path) -> Certificates:
     try:
         import trustme
     except ImportError as error:
-        raise ComponentNotFound("no trustme to make certificates: pip install 'greenredis[test]'") from error
+        raise ComponentNotFound("no trustme to make certificates: pip install trustme") from error
     ca, stranger = trustme.CA(), trustme.CA()
     now = datetime.datetime.now(datetime.timezone.utc)
     past: dict[str, Any] = {
