@@ -211,7 +211,7 @@ class Link(Outbox):
     def _after_handing(self) -> None:
         if self.error is not None:
             self._tell_soon()
-        elif self.address is None and not self.waiting and not self.unsent:
+        elif self.address is None and not self.waiting and not self.unsent and not self.outside:
             self.close("is not used any more")
         else:
             self._make_room()

@@ -54,6 +54,10 @@ class Outbox:
         """The link is broken."""
         raise NotImplementedError
 
+    def _after_handing(self) -> None:
+        """Callers have been switched to: what they did is seen to."""
+        raise NotImplementedError
+
     # -- writing
 
     def _flush(self) -> None:
@@ -181,9 +185,7 @@ class Outbox:
         finally:
             self._handing = False
             self._flush()
-            if self.error is not None and self.outside:
-                self._admit_soon()
-            self._make_room()
+            self._after_handing()
 
     def _has_room(self) -> bool:
         return self._writable is None and len(self.waiting) + len(self.unsent) < MOST_COMMANDS
