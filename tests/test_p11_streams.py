@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import hiredis
@@ -11,7 +12,8 @@ import pytest
 from greenredis.exceptions import RedisError, parse_error
 from greenredis.protocol import NOT_ENOUGH, Parser
 
-pytest.importorskip("hypothesis")
+if not os.environ.get("CI"):
+    pytest.importorskip("hypothesis", reason="pip install hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
