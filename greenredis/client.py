@@ -277,6 +277,8 @@ class Redis(CoreCommands):
             try:
                 if traits.state:
                     connection.tainted = True
+                    if connection is self.connection:
+                        self._transport.note(words)
                 connection.send_command(*words)
                 reply = self.parse_response(connection, name, **options)  # type: ignore[arg-type]
                 done = True

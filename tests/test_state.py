@@ -44,11 +44,19 @@ def test_what_is_sent_by_hand_on_a_lent_connection_stays_with_it(server: Server)
         assert database_of(client) == 0
 
 
+class Parsing(Redis):
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        return super().parse_response(connection, command_name, **options)
+
+
+@pytest.mark.parametrize("kind", [Redis, Parsing])
 @pytest.mark.parametrize("way", ["timeout", "killed by the server"])
 @pytest.mark.parametrize("commands", [["WATCH key"], ["MULTI"], ["SELECT 5"], ["CLIENT SETNAME x"]], ids=str)
-def test_lost_state_is_told_and_not_forgotten(server: Server, way: str, commands: list[str]) -> None:
+def test_lost_state_is_told_and_not_forgotten(
+    server: Server, kind: type[Redis], way: str, commands: list[str]
+) -> None:
     """Or a transaction would go through without its WATCH, and a write to another database."""
-    with Redis(port=server.port, single_connection_client=True) as client:
+    with kind(port=server.port, single_connection_client=True) as client:
         for command in commands:
             client.execute_command(*command.split())
         if way == "timeout":

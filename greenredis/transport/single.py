@@ -28,8 +28,7 @@ class SingleConnection:
         pool = self.pool
         with self.lend() as connection:
             if traits.state:
-                connection.tainted = True
-                self._note(words)
+                self.note(words)
             if traits.blocking:
                 return connection.execute(pool.packer.pack(words), pool.block_time(words, traits), decode)
             return connection.execute(pool.packer.pack(words), decode=decode)
@@ -70,8 +69,9 @@ class SingleConnection:
             connection.next_health_check = 0.0
             connection.make_ready()
 
-    def _note(self, words: Sequence[Word]) -> None:
-        """Remember what would be lost with the connection."""
+    def note(self, words: Sequence[Word]) -> None:
+        """Remember a command that changes the connection, and whose effect would be lost with it."""
+        self.connection.tainted = True
         name = words[0].decode() if isinstance(words[0], bytes) else str(words[0])
         name = name.upper()
         if name in ("EXEC", "DISCARD", "UNWATCH"):
