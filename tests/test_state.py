@@ -10,7 +10,7 @@ import pytest
 
 import greenredis
 from greenredis import Redis
-from greenredis.exceptions import RedisError, ResponseError
+from greenredis.exceptions import ConnectionError, RedisError, ResponseError
 from greenredis.testing import Server
 
 pytestmark = pytest.mark.usefixtures("leaks")
@@ -132,3 +132,15 @@ def test_database_out_of_range(server: Server, multiplex: bool) -> None:
             client.ping()
         assert type(caught.value) is ResponseError and str(server.port) in str(caught.value)
         assert client.connection_pool.stats()["dialed"] == 1
+
+
+@pytest.mark.parametrize("multiplex", [True, False])
+def test_server_with_too_many_clients_says_so(fresh_server: Server, multiplex: bool) -> None:
+    """It closes at once; what it said on the way is the error."""
+    with Redis(port=fresh_server.port) as client:
+        client.config_set("maxclients", 1)
+        for _ in range(10):
+            with Redis(port=fresh_server.port, retry=None, multiplex=multiplex) as other:
+                with pytest.raises(ConnectionError, match="max number of clients reached"):
+                    other.ping()
+        assert client.ping()

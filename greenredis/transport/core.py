@@ -183,15 +183,18 @@ class CoreConnection:
             own = monotonic() + self.socket_timeout
             wire.deadline = own if until is None else min(own, until)
         self.owed += len(commands)
+        packed = [self.encoder.pack(command) for command in commands]
+        replies: list[Any] = []
         try:
-            for command in commands:
-                self._write(self.encoder.pack(command))
-            replies = []
+            # In one piece: a server that has refused us answers the first with a reset, and its reason is lost.
+            self._write(b"".join(each if isinstance(each, bytes) else b"".join(each) for each in packed))
             for _ in commands:
                 replies.append(self._read())
                 self.owed -= 1
             return replies
         except OSError as error:
+            if replies and isinstance(replies[0], RedisError):  # why the server then closed it
+                raise replies[0] from error
             raise self._translated(error, "shaking hands with") from error
         finally:
             wire.deadline = until
