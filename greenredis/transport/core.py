@@ -186,7 +186,7 @@ class CoreConnection:
         packed = [self.encoder.pack(command) for command in commands]
         replies: list[Any] = []
         try:
-            # In one piece: a server that has refused us answers the first with a reset, and its reason is lost.
+            # In one piece: to a second one, a server that has refused us answers with a reset only.
             self._write(b"".join(each if isinstance(each, bytes) else b"".join(each) for each in packed))
             for _ in commands:
                 replies.append(self._read())
