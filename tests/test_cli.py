@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from greenredis.testing import Server, wait_until
+from greenredis.testing.process import close_descriptor
 from greenredis.version import __version__
 
 WORDS = [sys.executable, "-m", "greenredis"]
@@ -44,11 +45,11 @@ def test_the_demo_shows_progress_on_a_terminal(server: Server) -> None:
     mine, theirs = pty.openpty()
     environment = {**os.environ, "GREENREDIS_SERVER": server.binary}
     with subprocess.Popen([*WORDS, "demo"], stdout=theirs, env=environment) as child:
-        os.close(theirs)
+        close_descriptor(theirs)
         shown = b""
         while b"3. Greenlets" not in shown:
             shown += os.read(mine, 65536)
-        os.close(mine)  # nobody reads any more: it ends
+        close_descriptor(mine)  # nobody reads any more: it ends
         child.wait(30)
     assert b"\r\x1b[K" in shown and child.returncode != 0
 

@@ -224,7 +224,8 @@ def test_iterators(server: Any, wires: dict[int, Wire]) -> None:
             ("hscan_iter", ("hash",), {"count": 20}),
         ):
             found = list(getattr(Live(wire), name)(*args, **kwargs))
-            assert found == list(getattr(theirs, name)(*args, **kwargs))
+            # The server may rehash between the two, which changes the order.
+            assert sorted(found) == sorted(getattr(theirs, name)(*args, **kwargs))
             assert found
 
 

@@ -148,7 +148,7 @@ class Link(Outbox):
                 self._parser.feed(self._buffer, count)
             except BlockingIOError:
                 return
-            except OSError as error:
+            except Exception as error:  # OSError, and MemoryError for what came
                 self.die(self._broken(error))
                 return
             self._hand_over(until)

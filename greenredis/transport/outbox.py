@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ MOST_BYTES = 1_048_576  # in one write; what does not fit stays unsent
 _ROOM = object()  # what a caller who waits for room is switched to with
 
 
-class Outbox:
+class Outbox(ABC):
     """The writing half of a link.
 
     A slot stands for one reply that is owed: `[waiter, packed command]`.  The waiter is what is
@@ -50,13 +51,13 @@ class Outbox:
         self._admission: Any = None
         self._readable = self.wire.own_watcher()
 
+    @abstractmethod
     def die(self, error: RedisError) -> None:
         """The link is broken."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _after_handing(self) -> None:
         """Callers have been switched to: what they did is seen to."""
-        raise NotImplementedError
 
     # -- writing
 
