@@ -193,7 +193,7 @@ class CoreConnection:
                 self.owed -= 1
             return replies
         except OSError as error:
-            if replies and isinstance(replies[0], RedisError):  # why the server then closed it
+            if replies and isinstance(replies[0], ConnectionError):  # why the server then closed it
                 raise replies[0] from error
             raise self._translated(error, "shaking hands with") from error
         finally:
