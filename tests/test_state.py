@@ -11,7 +11,7 @@ import pytest
 import greenredis
 from greenredis import Redis
 from greenredis.exceptions import ConnectionError, RedisError, ResponseError
-from greenredis.testing import Server
+from greenredis.testing import Server, wait_until
 
 pytestmark = pytest.mark.usefixtures("leaks")
 
@@ -100,8 +100,7 @@ def test_replaced_credentials_reach_a_client_of_one_connection(server: Server) -
     try:
         with Redis(port=server.port, single_connection_client=True) as client:
             client.connection_pool.re_auth_callback(Token())
-            gevent.sleep(0.01)
-            assert client.acl_whoami() == "rotated"
+            wait_until(lambda: client.acl_whoami() == "rotated")
     finally:
         server.ask("ACL", "DELUSER", "rotated")
 
