@@ -79,5 +79,5 @@ def test_lowest_is_what_is_allowed() -> None:
     required = settings("setup.cfg")["options"]["install_requires"].split("\n")
     allowed = {line.replace(">=", "==") for line in required if line and ";" not in line}
     lowest = settings("tox.ini")["testenv:lowest"]
-    assert set(filter(None, lowest["deps"].split("\n"))) == allowed
+    assert allowed <= set(lowest["deps"].split("\n"))
     assert all(f"'{pin.split('==')[1]}'" in lowest["commands"] for pin in allowed)
