@@ -11,7 +11,7 @@ from typing import Any
 import hiredis
 import pytest
 import redis
-from command_calls import CALLS, ERRORS, REPLIES, SETUP, WORDS_ONLY  # type: ignore[import-not-found]
+from calls import CALLS, ERRORS, REPLIES, SETUP, WORDS_ONLY  # type: ignore[import-not-found]
 from redis._parsers.response_callbacks import get_response_callbacks
 from redis.commands import core
 

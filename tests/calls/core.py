@@ -1,13 +1,12 @@
-"""Calls of every method: what test_commands_compat.py compares."""
+"""Strings, keys, hashes, lists, sets, users, connections and the server."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from redis.commands.core import DataPersistOptions, HashDataPersistOptions, HotkeysMetricsTypes
 
-Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+from .base import DAY, WHEN, Call, call, each
 
 SETUP = [
     "FLUSHALL",
@@ -29,18 +28,6 @@ SETUP = [
     "AUTH nobody wrong",
     "CLIENT TRACKING ON",
 ]
-
-DAY = timedelta(days=1, milliseconds=1)
-WHEN = datetime(2040, 1, 1, tzinfo=timezone.utc)
-
-
-def call(name: str, *args: Any, **kwargs: Any) -> Call:
-    return name, args, kwargs
-
-
-def each(names: str, *args: Any, **kwargs: Any) -> list[Call]:
-    return [call(name, *args, **kwargs) for name in names.split()]
-
 
 _STRINGS = [
     *each(
