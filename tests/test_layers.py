@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("transport",),
     ("commands",),
+    ("executor",),
     ("pipeline", "pubsub", "monitor", "script", "lock", "cache"),
     ("client",),
     ("sentinel", "cluster"),
