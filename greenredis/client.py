@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -12,7 +12,9 @@ from .commands.callbacks import Callbacks
 from .commands.replies import response_callbacks
 from .config import UNSUPPORTED_OPTIONS, parse_url
 from .driver_info import UNSET
+from .exceptions import WatchError
 from .executor import Executor
+from .pipeline import BasePipeline
 from .retry import Retry, default_retry
 from .transport.pool import ConnectionPool, make_pool
 from .transport.single import SingleConnection
@@ -109,6 +111,38 @@ class Redis(Executor):
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__}({self.connection_pool!r})>"
 
+    # -- what is made with it
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """A pipeline: it keeps commands until its `execute()`, which sends them together.
+
+        With `transaction` they are executed as one, between MULTI and EXEC.
+        """
+        pipe = Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        if not self._is_single:
+            pipe._transport = self._transport
+        return pipe
+
+    def transaction(self, func: Callable[[Pipeline], Any], *watches: Any, **kwargs: Any) -> Any:
+        """The replies to what `func(pipeline)` stages, executed as one while none of `watches` changed.
+
+        When a watched key has changed, all is done again, after `watch_delay` seconds if given.  With
+        `value_from_callable` the result is what `func` returned.  `shard_hint` is the pipeline's.
+        """
+        shard_hint = kwargs.pop("shard_hint", None)
+        from_callable = kwargs.pop("value_from_callable", False)
+        delay = kwargs.pop("watch_delay", None)
+        with self.pipeline(True, shard_hint) as pipe:
+            while True:
+                try:
+                    if watches:
+                        pipe.watch(*watches)
+                    value = func(pipe)
+                    replies = pipe.execute()
+                    return value if from_callable else replies
+                except WatchError as error:
+                    self._back_off(delay or 0, error)
+
     # -- closing
 
     def client(self: R) -> R:
@@ -132,6 +166,10 @@ class Redis(Executor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Pipeline(BasePipeline, Redis):  # type: ignore[misc]
+    """A client's pipeline. It has all commands' methods, which stage them and return the pipeline."""
 
 
 StrictRedis = Redis

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import hiredis
 from .exceptions import DataError, InvalidResponse, parse_error
 
 Word = str | bytes | bytearray | memoryview | int | float
-Packed = bytes | Iterator[bytes | memoryview]
+Packed = bytes | Iterable[bytes | memoryview]
 
 NOT_ENOUGH = object()  # what `gets` returns while the reply is not whole
 Push = hiredis.PushNotification
@@ -22,6 +22,9 @@ BIG_WORD = 65_536  # longer words are written from the user's own buffer
 FEW_WORDS = 16  # which cannot be long together, unless one is big
 MANY_WORDS = 2_000  # longer commands are packed in parts, as are those of over a megabyte
 MAX_ELEMENTS = 16_777_216  # hiredis reserves 8 bytes for each element that a header announces
+
+
+_NOT_PLAIN = (None,)
 
 
 class Packer:
@@ -52,6 +55,23 @@ class Packer:
             pass
         name = words[0].encode() if isinstance(words[0], str) else self.encode(words[0])
         return _pack((name, *map(self.encode, words[1:])))
+
+    def pack_many(self, commands: Iterable[Sequence[Word]]) -> list[Packed]:
+        """Each command as `pack` gives it."""
+        packed: list[Packed] = []
+        for words in commands:
+            for word in words if len(words) <= FEW_WORDS and self._native else _NOT_PLAIN:
+                kind = word.__class__
+                if kind is str or kind is bytes:
+                    if len(word) > BIG_WORD:  # type: ignore[arg-type]
+                        break
+                elif kind is not int and kind is not float:
+                    break
+            else:
+                packed.append(_pack(words))
+                continue
+            packed.append(self.pack(words))
+        return packed
 
     def encode(self, word: Any) -> bytes | memoryview:
         """The word as bytes; DataError says what to do about any other type."""

@@ -14,6 +14,7 @@ from gevent.monkey import get_original
 from .. import deadlines
 from ..config import CONNECTION_OPTIONS, UNSUPPORTED_OPTIONS, Address, check_options, validate
 from ..credentials import UsernamePasswordCredentialProvider
+from ..driver_info import UNSET as _UNSET
 from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutError
 from ..protocol import NOT_ENOUGH, Packed, Packer, Parser, Push, Word
 from ..retry import Retry
@@ -24,7 +25,7 @@ from .wire import TURN, Wire, give_turn
 if TYPE_CHECKING:
     import ssl
 
-UNSET: Any = object()
+UNSET: Any = _UNSET
 _KNOWN = frozenset((*CONNECTION_OPTIONS, *UNSUPPORTED_OPTIONS))
 _local = get_original("threading", "local")()
 
@@ -254,27 +255,39 @@ class CoreConnection:
         self.owed -= 1
         return reply
 
-    def execute_many(self, packed: Packed, count: int, seconds: float | None = UNSET) -> list[Any]:
+    def execute_many(
+        self, packed: Packed, count: int, seconds: float | None = UNSET, decode: bool = True
+    ) -> list[Any]:
         """The replies to `count` packed commands, in `seconds`; error replies are among them."""
         if not self.is_connected:
             self.connect()
         self._live_wire().deadline = deadlines.after(self.socket_timeout if seconds is UNSET else seconds)
         self.owed += count
         self._taken = False
-        replies = []
+        replies: list[Any] = []
         try:
             self._write(packed)
-            for _ in range(count):
-                try:
-                    replies.append(self._read())
-                except UnicodeDecodeError as error:  # the reply was read whole
-                    replies.append(error)
-                self.owed -= 1
+            self._read_many(replies, count, decode)
+            return replies
         except OSError as error:
             raise self._lost(error, self._taken) from error
         except InvalidResponse as error:
             raise self._lost(error, True) from None
-        return replies
+
+    def _read_many(self, replies: list[Any], count: int, decode: bool) -> None:
+        """Append so many replies; what cannot be decoded is an error among them."""
+        gets: Any = self._parser.gets if self._parser is not None else None
+        while len(replies) < count:
+            try:
+                reply = gets() if decode and gets else NOT_ENOUGH
+                if reply is NOT_ENOUGH or reply.__class__ is Push:
+                    reply = self._read(decode)
+            except UnicodeDecodeError as error:  # the reply was read whole
+                reply = error
+            except (TypeError, MemoryError) as error:
+                raise _no_value(error) from error
+            replies.append(reply)
+            self.owed -= 1
 
     def _write(self, packed: Packed) -> None:
         """Write all; `_taken` tells whether the kernel took any of it."""
@@ -308,7 +321,7 @@ class CoreConnection:
                 elif reply.__class__ is not Push or pushes:
                     return reply
         except (TypeError, MemoryError) as error:  # a map of what Python cannot hash, or too much
-            raise InvalidResponse(f"a reply that is no Python value: {error}") from error
+            raise _no_value(error) from error
 
     def _fill(self, parser: Parser) -> None:
         """Feed the parser what comes next, or wait for it. One switch point, two where the reply is long."""
@@ -394,3 +407,7 @@ class CoreConnection:
         wire, parser = self._live_wire(), self._parser
         assert parser is not None
         return wire, parser
+
+
+def _no_value(error: Exception) -> InvalidResponse:
+    return InvalidResponse(f"a reply that is no Python value: {error}")

@@ -14,11 +14,13 @@ from gevent.hub import get_hub
 
 from .. import deadlines
 from ..exceptions import ConnectionError, TimeoutError, fresh
-from ..protocol import Packed, Word
+from ..protocol import BIG_WORD, Packed, Word
 from ..traits import Traits
 from .link import Link
 from .pool import ConnectionPool
 from .share import Share
+
+MOST_SHARED = 128
 
 log = logging.getLogger("greenredis")
 
@@ -52,8 +54,11 @@ class Multiplexer:
         return link.execute(packed)
 
     def execute_many(self, packed: Packed, count: int) -> list[Any]:
-        """The replies to `count` packed commands, written as one piece; errors among them."""
-        if not isinstance(packed, bytes):
+        """The replies to `count` packed commands, written as one piece; errors among them.
+
+        More than 128 commands or 64 KB would hold up others: they take a connection of their own.
+        """
+        if count > MOST_SHARED or not isinstance(packed, bytes) or len(packed) > BIG_WORD:
             return self.pool.execute_many(packed, count)
         return self.link().execute_many(packed, count)
 

@@ -27,12 +27,12 @@ from ..config import (
     validate,
 )
 from ..credentials import StreamingCredentialProvider
-from ..driver_info import UNSET
 from ..exceptions import RedisError
 from ..protocol import Packed, Packer, Word
 from ..retry import Retry, default_retry, retry_policy
 from ..traits import Traits
 from .connection import Connection, SSLConnection, UnixDomainSocketConnection
+from .core import UNSET
 from .foreign import adopt, is_native, own_options, sees_replies
 from .share import AtThreadEnd, Share
 from .tls_context import TlsContext
@@ -178,11 +178,29 @@ class ConnectionPool:
         finally:
             share.release(connection)
 
-    def execute_many(self, packed: Packed, count: int) -> list[Any]:
-        """The replies to `count` packed commands, written as one piece; errors among them."""
+    def execute_many(
+        self,
+        packed: Packed,
+        count: int,
+        seconds: float | None = UNSET,
+        decode: bool = True,
+        state: bool = False,
+    ) -> list[Any]:
+        """The replies to `count` packed commands, written as one piece; errors among them.
+
+        `seconds`: for all of them, by default `socket_timeout`.  `state`: they change the connection's.
+        """
         with self.lend() as connection:
-            replies: list[Any] = connection.execute_many(packed, count)
+            connection.tainted = connection.tainted or state
+            replies: list[Any] = connection.execute_many(packed, count, seconds, decode)
             return replies
+
+    def abandon(self, connection: Any) -> None:
+        """Close a lent connection in its hub's next turn. For finalizers: no lock, no switch, no I/O."""
+        for hub, share in list(self._shares.items()):
+            if connection in share.lent and hub.loop is not None:
+                connection.tainted = True
+                hub.loop.run_callback_threadsafe(share.release, connection)
 
     def block_time(self, words: Sequence[Word], traits: Traits) -> float | None:
         """How long to wait for a blocking command's reply: its own time and `socket_timeout`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import weakref
+from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gevent import getcurrent
 from gevent.hub import get_hub
@@ -17,6 +18,8 @@ from .tls_socket import TlsSocket
 
 if TYPE_CHECKING:
     import ssl
+
+T = TypeVar("T")
 
 READ, WRITE = 1, 2  # libev's events
 TURN = 0.003  # seconds that a loop may go on before the hub gets a turn; a few may meet in one round
@@ -242,3 +245,13 @@ def give_turn(hub: Any) -> None:
     """Let the loop go round once, timers included."""
     with hub.loop.timer(0.0) as timer:
         hub.wait(timer)
+
+
+def in_turns(items: Iterable[T]) -> Iterator[T]:
+    """The same items; between two of them the hub gets a turn when it is due, the only switch point."""
+    turn = monotonic() + TURN
+    for item in items:
+        if monotonic() > turn:
+            give_turn(get_hub())
+            turn = monotonic() + TURN
+        yield item
