@@ -12,10 +12,11 @@ from .commands.callbacks import Callbacks
 from .commands.replies import response_callbacks
 from .config import UNSUPPORTED_OPTIONS, parse_url
 from .driver_info import UNSET
-from .exceptions import WatchError
+from .exceptions import REFUSED, WatchError
 from .executor import Executor
 from .pipeline import BasePipeline
 from .retry import Retry, default_retry
+from .traits import Traits
 from .transport.pool import ConnectionPool, make_pool
 from .transport.single import SingleConnection
 
@@ -131,8 +132,9 @@ class Redis(Executor):
         """
         shard_hint = kwargs.pop("shard_hint", None)
         from_callable = kwargs.pop("value_from_callable", False)
-        delay = kwargs.pop("watch_delay", None)
-        with self.pipeline(True, shard_hint) as pipe:
+        delay = kwargs.pop("watch_delay", None) or 0
+
+        def attempt() -> Any:
             while True:
                 try:
                     if watches:
@@ -141,7 +143,13 @@ class Redis(Executor):
                     replies = pipe.execute()
                     return value if from_callable else replies
                 except WatchError as error:
-                    self._back_off(delay or 0, error)
+                    self._back_off(delay, error)
+
+        with self.pipeline(True, shard_hint) as pipe:
+            try:
+                return attempt()
+            except REFUSED as error:  # nothing was executed
+                return self._repeat(error, attempt, Traits())
 
     # -- closing
 

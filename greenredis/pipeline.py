@@ -19,7 +19,7 @@ from .exceptions import (
 )
 from .executor import EMPTY_RESPONSE, NEVER_DECODE, Executor
 from .protocol import Word
-from .staged import Command, Needs, converted, needs_of, pack_all
+from .staged import Command, Needs, converted, has_error, needs_of, pack_all, to_send
 from .traits import Traits, traits_of
 from .transport.connection import split_name
 from .transport.pool import ConnectionPool
@@ -76,6 +76,10 @@ class BasePipeline(Executor):
         connection = getattr(self, "connection", None)
         if connection is not None:
             self.connection_pool.abandon(connection)
+
+    def __repr__(self) -> str:
+        state = f"{len(self.command_stack)} staged{', watching' if self.watching else ''}"
+        return f"<{type(self).__module__}.{type(self).__qualname__}({self.connection_pool!r}) {state}>"
 
     def __len__(self) -> int:
         return len(self.command_stack)
@@ -142,7 +146,9 @@ class BasePipeline(Executor):
             self.reset()
 
     def _execute(self, stack: list[Command], raise_on_error: bool) -> list[Any]:
-        sent = [command for command in stack if not command[1] or EMPTY_RESPONSE not in command[1]]
+        if not self.watching:
+            self._give_back()
+        sent = to_send(stack)
         needs = needs_of(sent, self)
         transacted = bool(self.transaction or self.explicit_transaction)
         refused: list[Any] = []
@@ -157,13 +163,15 @@ class BasePipeline(Executor):
         if len(sent) < len(stack):
             rest = iter(replies)
             replies = [c[1][EMPTY_RESPONSE] if EMPTY_RESPONSE in c[1] else next(rest) for c in stack]
-        if raise_on_error:
+        if raise_on_error and has_error(replies):
             self.raise_first_error(stack, replies)
         if self._by_hand and not transacted:
             return replies
         return converted(stack, replies, self, needs.decode)
 
-    def _attempt(self, commands: list[Command], needs: Needs, transacted: bool, refused: list[Any]) -> Any:
+    def _attempt(
+        self, commands: Sequence[Command], needs: Needs, transacted: bool, refused: list[Any]
+    ) -> Any:
         """The replies of one attempt; if all commands were refused an error, and the replies in `refused`."""
         if transacted:
             block = [(("MULTI",), {}), *commands, (("EXEC",), {})]
@@ -174,7 +182,7 @@ class BasePipeline(Executor):
             return replies[0]
         return replies
 
-    def _send(self, commands: list[Command], needs: Needs, transacted: bool) -> list[Any]:
+    def _send(self, commands: Sequence[Command], needs: Needs, transacted: bool) -> list[Any]:
         if self._by_hand:
             return self._send_by_hand(commands, needs, transacted)
         packed, traits, count = pack_all(commands, needs, self), needs.traits, len(commands)
@@ -187,28 +195,31 @@ class BasePipeline(Executor):
             replies = pool.execute_many(packed, count, needs.seconds, needs.decode, traits.state)
         return replies  # type: ignore[no-any-return]
 
-    def _outcome(self, commands: list[Command], replies: list[Any]) -> Any:
+    def _outcome(self, commands: Sequence[Command], replies: list[Any]) -> Any:
         """The replies in EXEC's, or the error for which there is none."""
         self.watching = False
-        started, *queued, replies = replies
-        errors = [(0, started)] if isinstance(started, Exception) else []
-        errors += [(number, each) for number, each in enumerate(queued, 1) if isinstance(each, Exception)]
-        if isinstance(replies, Exception):
-            number, first = errors[0] if errors else (0, replies)
-            if isinstance(first, REFUSED):
-                return first
-            if number:
-                self.annotate_exception(first, number, commands[number - 1][0])
-            elif errors:
-                first.maybe_executed = True  # the commands were executed one by one
-            raise first
-        if replies is None:
+        outcome = replies.pop()
+        if isinstance(outcome, Exception):
+            return self._failure(commands, replies, outcome)
+        if outcome is None:
             raise WatchError("Watched variable changed.")
-        if len(replies) != len(commands):
+        if len(outcome) != len(commands):
             raise ResponseError("Wrong number of response items from pipeline execution")
-        return replies
+        return outcome
 
-    def _send_by_hand(self, commands: list[Command], needs: Needs, transacted: bool) -> list[Any]:
+    def _failure(self, commands: Sequence[Command], replies: list[Any], outcome: Exception) -> Exception:
+        """The first error, raised unless another attempt may do."""
+        errors = ((number, each) for number, each in enumerate(replies) if isinstance(each, Exception))
+        number, first = next(errors, (-1, outcome))
+        if isinstance(first, REFUSED):
+            return first
+        if number > 0:
+            self.annotate_exception(first, number, commands[number - 1][0])
+        elif number == 0 and isinstance(first, RedisError):
+            first.maybe_executed = True  # without MULTI, the commands were executed one by one
+        raise first
+
+    def _send_by_hand(self, commands: Sequence[Command], needs: Needs, transacted: bool) -> list[Any]:
         """For subclasses that parse replies themselves, and connections of the user's own class."""
         connection, own = self.connection, self.connection is None
         if connection is None:
@@ -246,6 +257,7 @@ class BasePipeline(Executor):
         WatchError if that connection was lost and nothing that matters was executed; the pipeline is
         then reset, and the transaction can begin again.
         """
+        options.pop("multiplex", None)
         traits = traits_of(split_name(words))
         if words[0] == "WATCH":  # which ends with its connection
             traits = traits._replace(read_only=True)

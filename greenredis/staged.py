@@ -35,10 +35,22 @@ class Needs(NamedTuple):
     plain: bool  # all names are of one word
 
 
+def to_send(stack: Sequence[Command]) -> Sequence[Command]:
+    """All but those that have no keys, and so no reply but an empty one."""
+    for part in in_turns(_parts(stack)):
+        if any(options and EMPTY_RESPONSE in options for _, options in part):
+            return [command for command in stack if EMPTY_RESPONSE not in command[1]]
+    return stack
+
+
 def needs_of(commands: Sequence[Command], executor: Executor) -> Needs:
     """What these need. DataError, with its number, for a command that cannot be sent with others."""
     plans = executor._plans
-    names = {words[0]: words for words, _ in commands}
+    names: dict[Any, Sequence[Word]] = {}
+    raw = False
+    for part in in_turns(_parts(commands)):
+        names.update((words[0], words) for words, _ in part)
+        raw = raw or (executor._decodes and any(NEVER_DECODE in options for _, options in part))
     for words in names.values():
         executor._plan(words)
     odd = {name for name in names if name not in plans or not plans[name].traits.shareable}
@@ -55,7 +67,6 @@ def needs_of(commands: Sequence[Command], executor: Executor) -> Needs:
         shareable=all(each.shareable for each in traits),
         state=any(each.state for each in traits),
     )
-    raw = executor._decodes and any(NEVER_DECODE in options for _, options in commands)
     return Needs(together, not raw, UNSET if seconds == margin else seconds, not odd)
 
 
@@ -82,6 +93,11 @@ def pack_all(commands: Sequence[Command], needs: Needs, executor: Executor) -> P
     return bytes(pieces[0]) if len(pieces) == 1 else pieces
 
 
+def has_error(replies: Sequence[Any]) -> bool:
+    """Whether any of the replies is one."""
+    return any(any(isinstance(reply, Exception) for reply in part) for part in in_turns(_parts(replies)))
+
+
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + 128] for start in range(0, len(items), 128))
 
@@ -92,8 +108,9 @@ def converted(
     """The replies as the commands' callbacks give them. A switch point where there are many."""
     found: list[Any] = []
     plans = executor._plans
-    for part in in_turns(_parts(list(zip(commands, replies, strict=True)))):
-        for (words, options), reply in part:
+    both = zip(_parts(commands), _parts(replies), strict=True)
+    for some, theirs in in_turns(both):
+        for (words, options), reply in zip(some, theirs, strict=True):
             plan = plans.get(words[0])
             if plan is None or options or not decoded or isinstance(reply, Exception):
                 reply = _converted_slowly(words, options, reply, executor, decoded)

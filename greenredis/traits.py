@@ -1,10 +1,16 @@
-"""What is known of each command: may it be sent again, may it share a connection, does it wait."""
+"""What is known of each command: may it be sent again, share a connection, does it wait, where does it go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, cast
+
+from .command_table import REFUSALS, TABLE
+
+WordT = TypeVar("WordT")
 
 
 class Traits(NamedTuple):
@@ -33,196 +39,32 @@ class Traits(NamedTuple):
         return seconds if isfinite(seconds) and seconds >= 0 else None
 
 
-_READ = (
-    # strings
-    "GET GETBIT GETRANGE LCS MGET STRLEN SUBSTR BITCOUNT BITFIELD_RO BITPOS DIGEST",
-    # keys
-    "DUMP EXISTS EXPIRETIME KEYS PEXPIRETIME PTTL RANDOMKEY SCAN CLUSTERSCAN SORT_RO TTL TYPE",
-    # hashes
-    "HEXISTS HEXPIRETIME HGET HGETALL HKEYS HLEN HMGET HPEXPIRETIME HPTTL HRANDFIELD HSCAN",
-    "HSTRLEN HTTL HVALS",
-    # lists
-    "LINDEX LLEN LPOS LRANGE",
-    # sets
-    "SCARD SDIFF SDIFFCARD SINTER SINTERCARD SISMEMBER SMEMBERS SMISMEMBER SRANDMEMBER",
-    "SSCAN SUNION SUNIONCARD",
-    # sorted sets
-    "ZCARD ZCOUNT ZDIFF ZINTER ZINTERCARD ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE",
-    "ZRANK ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION",
-    # streams
-    "XLEN XPENDING XRANGE XREVRANGE",
-    # places and counts
-    "GEODIST GEOHASH GEOPOS GEORADIUSBYMEMBER_RO GEORADIUS_RO GEOSEARCH PFCOUNT",
-    # arrays and vector sets
-    "ARCOUNT ARGET ARGETRANGE ARGREP ARINFO ARLASTITEMS ARLEN ARMGET ARNEXT AROP ARSCAN",
-    "VCARD VDIM VEMB VGETATTR VINFO VISMEMBER VLINKS VRANDMEMBER VRANGE VSIM",
-    # scripts
-    "EVALSHA_RO EVAL_RO FCALL_RO",
-    # server
-    "DBSIZE ECHO INFO LASTSAVE LOLWUT PING ROLE STRALGO TIME",
-    # the modules that come with Redis 8
-    "BF.CARD BF.EXISTS BF.INFO BF.MEXISTS BF.SCANDUMP CF.COUNT CF.EXISTS CF.INFO CF.MEXISTS CF.SCANDUMP",
-    "CMS.INFO CMS.QUERY TOPK.COUNT TOPK.INFO TOPK.LIST TOPK.QUERY",
-    "TDIGEST.BYRANK TDIGEST.BYREVRANK TDIGEST.CDF TDIGEST.INFO TDIGEST.MAX TDIGEST.MIN TDIGEST.QUANTILE",
-    "TDIGEST.RANK TDIGEST.REVRANK TDIGEST.TRIMMED_MEAN",
-    "JSON.ARRINDEX JSON.ARRLEN JSON.GET JSON.MGET JSON.OBJKEYS JSON.OBJLEN",
-    "JSON.RESP JSON.STRLEN JSON.TYPE",
-    "FT._LIST FT.ALIASLIST FT.DICTDUMP FT.EXPLAIN FT.EXPLAINCLI FT.INFO FT.MGET FT.SEARCH FT.SPELLCHECK",
-    "FT.SUGGET FT.SUGLEN FT.SYNDUMP FT.TAGVALS",
-    "TS.GET TS.INFO TS.MGET TS.MRANGE TS.MREVRANGE TS.NRANGE TS.NREVRANGE TS.QUERYINDEX TS.QUERYLABELS",
-    "TS.RANGE TS.REVRANGE",
-)
+Where = Literal["slot", "slots", "slot_number", "any", "all_primaries", "all_nodes", "special"]
+Join = Literal[
+    "", "by_key", "chained", "special", "one_succeeded", "all_succeeded",
+    "agg_logical_and", "agg_min", "agg_sum",
+]  # fmt: skip
 
-# TOUCH is read-only to the server, but is sent for what it changes.
-_WRITE = (
-    # strings
-    "APPEND BITFIELD BITOP DECR DECRBY DELEX DELIFEQ GETDEL GETEX GETSET INCR INCRBY INCRBYFLOAT INCREX",
-    "MSET MSETEX MSETNX PSETEX SET SETBIT SETEX SETNX SETRANGE",
-    # keys
-    "COPY DEL EXPIRE EXPIREAT MIGRATE MOVE PERSIST PEXPIRE PEXPIREAT RENAME",
-    "RENAMENX RESTORE RESTORE-ASKING",
-    "SORT TOUCH UNLINK",
-    # hashes
-    "HDEL HEXPIRE HEXPIREAT HGETDEL HGETEX HINCRBY HINCRBYFLOAT HMSET HPERSIST HPEXPIRE",
-    "HPEXPIREAT HSET HSETEX",
-    "HSETNX",
-    # lists
-    "LINSERT LMOVE LMOVEM LMPOP LPOP LPUSH LPUSHX LREM LSET LTRIM RPOP RPOPLPUSH RPUSH RPUSHX",
-    # sets
-    "SADD SDIFFSTORE SINTERSTORE SMOVE SPOP SREM SUNIONSTORE",
-    # sorted sets
-    "ZADD ZDIFFSTORE ZINCRBY ZINTERSTORE ZMPOP ZPOPMAX ZPOPMIN ZRANGESTORE",
-    "ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK",
-    "ZREMRANGEBYSCORE ZUNIONSTORE",
-    # streams
-    "XACK XACKDEL XADD XAUTOCLAIM XCFGSET XCLAIM XDEL XDELEX XNACK XSETID XTRIM",
-    # places and counts
-    "GEOADD GEORADIUS GEORADIUSBYMEMBER GEOSEARCHSTORE PFADD PFDEBUG PFMERGE PFSELFTEST",
-    # arrays and vector sets
-    "ARDEL ARDELRANGE ARINSERT ARMSET ARRING ARSEEK ARSET VADD VREM VSETATTR",
-    # scripts and messages
-    "EVAL EVALSHA FCALL PUBLISH SPUBLISH",
-    # server
-    "BGREWRITEAOF BGSAVE FAILOVER FLUSHALL FLUSHDB REPLICAOF SAVE SFLUSH SLAVEOF SWAPDB TRIMSLOTS",
-    # the modules that come with Redis 8
-    "BF.ADD BF.INSERT BF.LOADCHUNK BF.MADD BF.RESERVE",
-    "CF.ADD CF.ADDNX CF.COMPACT CF.DEL CF.INSERT CF.INSERTNX CF.LOADCHUNK CF.RESERVE",
-    "CMS.INCRBY CMS.INITBYDIM CMS.INITBYPROB CMS.MERGE TOPK.ADD TOPK.INCRBY TOPK.RESERVE",
-    "TDIGEST.ADD TDIGEST.CREATE TDIGEST.MERGE TDIGEST.RESET",
-    "JSON.ARRAPPEND JSON.ARRINSERT JSON.ARRPOP JSON.ARRTRIM JSON.CLEAR JSON.DEBUG JSON.DEL JSON.FORGET",
-    "JSON.MERGE JSON.MSET JSON.NUMINCRBY JSON.NUMMULTBY JSON.NUMPOWBY",
-    "JSON.SET JSON.STRAPPEND JSON.TOGGLE",
-    "FT.ADD FT.ADDHASH FT.AGGREGATE FT.ALIASADD FT.ALIASDEL FT.ALIASUPDATE FT.ALTER FT.CONFIG FT.CREATE",
-    "FT.CURSOR FT.DEL FT.DICTADD FT.DICTDEL FT.DROP FT.DROPINDEX FT.HYBRID",
-    "FT.PROFILE FT.SUGADD FT.SUGDEL",
-    "FT.SYNADD FT.SYNUPDATE",
-    "TS.ADD TS.ALTER TS.CREATE TS.CREATERULE TS.DECRBY TS.DEL TS.DELETERULE TS.INCRBY TS.MADD",
-)
 
-# SHUTDOWN too: the connection ends with it.
-_STATE = "ASKING AUTH DEBUG HELLO READONLY READWRITE REPLCONF SHUTDOWN UNWATCH WATCH"
+class Route(NamedTuple):
+    """Where a command goes in a cluster, and how the replies of several nodes become one.
 
-# Seconds or milliseconds, and the word that says how many.
-_BLOCKING = {
-    "BLMOVE": (-1, 1.0),
-    "BLMOVEM": (5, 1.0),
-    "BLMPOP": (1, 1.0),
-    "BLPOP": (-1, 1.0),
-    "BRPOP": (-1, 1.0),
-    "BRPOPLPUSH": (-1, 1.0),
-    "BZMPOP": (1, 1.0),
-    "BZPOPMAX": (-1, 1.0),
-    "BZPOPMIN": (-1, 1.0),
-    "WAIT": (-1, 0.001),
-    "WAITAOF": (-1, 0.001),
-}
+    `where`: `slot` to the node of its keys' slot, to any primary where this line has none; `slots` is split
+    by slot; `slot_number` to the node of the slot whose number follows the name; `any` to one node;
+    `special` where it alone knows: SCAN from one primary to the next, FT.CURSOR to the node of its cursor.
 
-# They wait, for milliseconds, only with BLOCK: what they are, and how many words each option takes before it.
-_BLOCKING_BY_OPTION = {
-    "XREAD": (True, {"COUNT": 2}),
-    "XREADGROUP": (False, {"GROUP": 3, "COUNT": 2, "CLAIM": 2}),
-    "TS.READ": (True, {}),
-}
+    `join`: "" is one node's reply as it came; `by_key` in the order of the keys; `chained` one list of all;
+    `all_succeeded` any reply, or the first error; `one_succeeded` the first that is none; `agg_*` of numbers,
+    in lists element by element.  All but `chained` and `by_key` are names of the servers' command tips.
+    """
 
-_TRANSACTION = "use a client with single_connection_client=True"
-_SUBSCRIPTION = "send it and read on a connection of your own, of connection_pool.get_connection()"
-_REPLICA = "it makes a replica of the connection, whose stream no client can read"
-_REFUSED = {
-    "MULTI": _TRANSACTION,
-    "EXEC": _TRANSACTION,
-    "DISCARD": _TRANSACTION,
-    "SELECT": "use Redis(db=...), a client for that database",
-    "RESET": "close() the client, or use another: new connections start anew",
-    "QUIT": "use close(), which closes all connections",
-    "SUBSCRIBE": _SUBSCRIPTION,
-    "PSUBSCRIBE": _SUBSCRIPTION,
-    "SSUBSCRIBE": _SUBSCRIPTION,
-    "UNSUBSCRIBE": _SUBSCRIPTION,
-    "PUNSUBSCRIBE": _SUBSCRIPTION,
-    "SUNSUBSCRIBE": _SUBSCRIPTION,
-    "MONITOR": _SUBSCRIPTION,
-    "SYNC": _REPLICA,
-    "PSYNC": _REPLICA,
-    "WAITAOF": "it counts its own connection's writes, so use single_connection_client=True",
-}
-_REFUSED_SUBCOMMANDS = {
-    ("CLIENT", "REPLY"): _SUBSCRIPTION,
-}
+    where: Where = "any"
+    join: Join = ""
 
-_READ_SUBCOMMANDS = {
-    "ACL": "CAT DRYRUN GENPASS GETUSER HELP LIST USERS WHOAMI",
-    "CLIENT": "GETNAME GETREDIR HELP ID INFO LIST TRACKINGINFO",
-    "CLUSTER": "COUNT-FAILURE-REPORTS COUNTKEYSINSLOT GETKEYSINSLOT GETSLOTMIGRATIONS HELP "
-    "INFO KEYSLOT LINKS "
-    "MYID MYSHARDID NODES REPLICAS SHARDS SLAVES SLOT-STATS SLOTS",
-    "COMMAND": "COUNT DOCS GETKEYS GETKEYSANDFLAGS HELP INFO LIST",
-    "COMMANDLOG": "GET HELP LEN",
-    "CONFIG": "GET HELP",
-    "FUNCTION": "DUMP HELP LIST STATS",
-    "HOTKEYS": "GET HELP",
-    "LATENCY": "DOCTOR GRAPH HELP HISTOGRAM HISTORY LATEST",
-    "MEMORY": "DOCTOR HELP MALLOC-STATS STATS USAGE",
-    "MODULE": "HELP LIST",
-    "OBJECT": "ENCODING FREQ HELP IDLETIME REFCOUNT",
-    "PUBSUB": "CHANNELS HELP NUMPAT NUMSUB SHARDCHANNELS SHARDNUMSUB",
-    "SCRIPT": "EXISTS HELP SHOW",
-    "SENTINEL": "CKQUORUM GET-MASTER-ADDR-BY-NAME HELP INFO-CACHE MASTER MASTERS "
-    "MYID PENDING-SCRIPTS REPLICAS "
-    "SENTINELS SLAVES",
-    "SLOWLOG": "GET HELP LEN",
-    "XGROUP": "HELP",
-    "XINFO": "CONSUMERS GROUPS HELP STREAM",
-}
-_WRITE_SUBCOMMANDS = {
-    "ACL": "DELUSER LOAD LOG SAVE SETUSER",
-    "CLIENT": "KILL PAUSE UNBLOCK UNPAUSE",
-    "CLUSTER": "ADDSLOTS ADDSLOTSRANGE BUMPEPOCH CANCELSLOTMIGRATIONS DELSLOTS "
-    "DELSLOTSRANGE FAILOVER FLUSHSLOT "
-    "FLUSHSLOTS FORGET MEET MIGRATESLOTS MIGRATION REPLICATE RESET SAVECONFIG SET-CONFIG-EPOCH SETSLOT",
-    "COMMANDLOG": "RESET",
-    "CONFIG": "RESETSTAT REWRITE SET",
-    "FUNCTION": "DELETE FLUSH KILL LOAD RESTORE",
-    "HOTKEYS": "RESET START STOP",
-    "LATENCY": "RESET",
-    "MEMORY": "PURGE",
-    "MODULE": "LOAD LOADEX UNLOAD",
-    "SCRIPT": "FLUSH KILL LOAD",
-    "SENTINEL": "CONFIG DEBUG FAILOVER FLUSHCONFIG IS-MASTER-DOWN-BY-ADDR MONITOR REMOVE RESET SET "
-    "SIMULATE-FAILURE",
-    "SLOWLOG": "RESET",
-    "XGROUP": "CREATE CREATECONSUMER DELCONSUMER DESTROY SETID",
-}
-_STATE_SUBCOMMANDS = {
-    "CLIENT": "CACHING CAPA IMPORT-SOURCE NO-EVICT NO-TOUCH SETINFO SETNAME TRACKING",
-    "CLUSTER": "SYNCSLOTS",
-    "HIMPORT": "DISCARD DISCARDALL PREPARE SET",
-    "SCRIPT": "DEBUG",
-}
 
-_UNKNOWN = Traits()
-# What CLIENT learns one day is likely to be about the connection.
-_UNKNOWN_SUBCOMMANDS = {"CLIENT": Traits(state=True, is_fixed=False)}
-_UNKNOWN_SUBCOMMAND = Traits(is_fixed=False)
+class _Row(NamedTuple):
+    find_keys: tuple[Callable[[Sequence[Any]], Iterable[int]], ...]
+    route: Route
 
 
 def traits_of(words: Sequence[Any]) -> Traits:
@@ -233,28 +75,51 @@ def traits_of(words: Sequence[Any]) -> Traits:
         return _look_up(words)
 
 
+def keys_of(words: Sequence[WordT]) -> list[WordT]:
+    """The words of a command line that are keys, or channels of a shard, which are routed as keys are.
+
+    Of a command that is not known it is the second word, where most commands have their only key.  A line
+    that the server would refuse may have none.
+    """
+    name, line = _split(words)
+    places = [at for find in _row(name).find_keys for at in find(line)]
+    return [line[at] for at in places if at < len(line)]
+
+
+def route_of(words: Sequence[Any]) -> Route:
+    """Where the command goes in a cluster, by its name alone; one that is not known goes where its key is."""
+    return _row(_split(words)[0]).route
+
+
+# What CLIENT learns one day is likely to be about the connection.
+_UNKNOWN_SUBCOMMANDS = {"CLIENT": Traits(state=True, is_fixed=False)}
+_UNKNOWN_SUBCOMMAND = Traits(is_fixed=False)
+_UNKNOWN = Traits()
+
+# How many words an option takes with its values; others take one.
+_OPTION_WIDTHS = {
+    "AUTH": 2, "AUTH2": 3, "BLOCK": 2, "BY": 2, "CLAIM": 2, "COUNT": 2, "GET": 2, "GROUP": 3, "LIMIT": 3,
+    "STORE": 2, "STOREDIST": 2,
+}  # fmt: skip
+
+
 def _look_up(words: Sequence[Any]) -> Traits:
-    name, *rest = _upper(words[0]).split() or [""]
-    if name in _CONTAINERS:
-        subcommand = rest[0] if rest else _upper(words[1]) if len(words) > 1 else ""
-        unknown = _UNKNOWN_SUBCOMMANDS.get(name, _UNKNOWN_SUBCOMMAND)
-        return _BY_SUBCOMMAND.get((name, subcommand), unknown)
-    if name in _BLOCKING_BY_OPTION:
-        return _by_block_option(name, words)
+    name, line = _split(words)
+    if name in _WAIT_BY_OPTION:
+        return _by_block_option(name, line)
+    container = name.partition("|")[0]
+    if container in _CONTAINERS:
+        return _BY_SUBCOMMAND.get(name, _UNKNOWN_SUBCOMMANDS.get(container, _UNKNOWN_SUBCOMMAND))
     return _BY_NAME.get(name, _UNKNOWN)
 
 
-def _by_block_option(name: str, words: Sequence[Any]) -> Traits:
-    read_only, widths = _BLOCKING_BY_OPTION[name]
-    at = 1
-    while at < len(words) - 1:
-        option = _upper(words[at])
-        if option == "STREAMS":
-            break
-        if option == "BLOCK":
-            return Traits(read_only, blocking=True, is_fixed=False, timeout_at=at + 1, timeout_unit=0.001)
-        at += widths.get(option, 1)
-    return Traits(read_only, shareable=True, is_fixed=False)
+def _split(words: Sequence[Any]) -> tuple[str, list[Any]]:
+    """The name as the table has it, and the line with a word for each part of the name."""
+    parts = _upper(words[0]).split() or [""]
+    line = [*parts, *words[1:]]
+    if parts[0] in _CONTAINERS and len(line) > 1:
+        return f"{parts[0]}|{_upper(line[1])}", line
+    return parts[0], line
 
 
 def _upper(word: Any) -> str:
@@ -263,35 +128,132 @@ def _upper(word: Any) -> str:
     return str(word).upper()
 
 
-def _commands() -> Iterator[tuple[str, Traits]]:
-    for name in " ".join(_READ).split():
-        yield name, Traits(read_only=True, shareable=True)
-    for name in " ".join(_WRITE).split():
-        yield name, Traits(shareable=True)
-    for name in _STATE.split():
-        yield name, Traits(state=True)
-    for name, sentence in _REFUSED.items():
-        yield name, Traits(state=True, refused=sentence)
-    for name, (at, unit) in _BLOCKING.items():
-        yield name, Traits(blocking=True, refused=_REFUSED.get(name), timeout_at=at, timeout_unit=unit)
+def _by_block_option(name: str, line: Sequence[Any]) -> Traits:
+    read_only = _WAIT_BY_OPTION[name]
+    for at, option in _options(line, 3 if name == "TS.READ" else 1):
+        if option == "STREAMS":
+            break
+        if option == "BLOCK" and at < len(line) - 1:
+            return Traits(read_only, blocking=True, is_fixed=False, timeout_at=at + 1, timeout_unit=0.001)
+    return Traits(read_only, shareable=True, is_fixed=False)
 
 
-def _subcommands() -> Iterator[tuple[tuple[str, str], Traits]]:
-    groups: tuple[tuple[Mapping[str, str], Traits], ...] = (
-        (_READ_SUBCOMMANDS, Traits(read_only=True, shareable=True, is_fixed=False)),
-        (_WRITE_SUBCOMMANDS, Traits(shareable=True, is_fixed=False)),
-        (_STATE_SUBCOMMANDS, Traits(state=True, is_fixed=False)),
+def _options(line: Sequence[Any], at: int) -> Iterator[tuple[int, str]]:
+    while at < len(line):
+        option = _upper(line[at])
+        yield at, option
+        at += _OPTION_WIDTHS.get(option, 1)
+
+
+# -- Where keys stand: each function is for one form that the table explains
+
+
+def _between(first: int, last: int, step: int, line: Sequence[Any]) -> Iterable[int]:
+    return range(first, (last if last >= 0 else len(line) + last) + 1, step)
+
+
+def _counted(at: int, step: int, line: Sequence[Any]) -> Iterable[int]:
+    try:
+        count = int(_upper(line[at]))
+    except (IndexError, ValueError):
+        return ()
+    return range(at + 1, min(at + 1 + count * step, len(line)), step)
+
+
+def _stored(at: int, line: Sequence[Any]) -> Iterable[int]:
+    found = [place + 1 for place, option in _options(line, at) if option in ("STORE", "STOREDIST")]
+    return found[-1:]
+
+
+def _streams(at: int, line: Sequence[Any]) -> Iterable[int]:
+    for place, option in _options(line, at):
+        if option == "STREAMS":
+            return range(place + 1, place + 1 + (len(line) - place - 1) // 2)
+    return ()
+
+
+def _migrated(at: int, line: Sequence[Any]) -> Iterable[int]:
+    if len(line) > at and _upper(line[at]):
+        return (at,)
+    for place, option in _options(line, at + 3):
+        if option == "KEYS":
+            return range(place + 1, len(line))
+    return ()
+
+
+_OPTION_FORMS = {"STORE": _stored, "STREAMS": _streams, "KEYS": _migrated}
+
+
+def _finder(form: str) -> Callable[[Sequence[Any]], Iterable[int]]:
+    option, _, at = form.partition("@")
+    if at:
+        return partial(_OPTION_FORMS[option], int(at))
+    span, _, step = form.partition("/")
+    if span[0] == "#":
+        return partial(_counted, int(span[1:]), int(step or 1))
+    first, dots, last = span.partition("..")
+    return partial(_between, int(first), int(last or (-1 if dots else first)), int(step or 1))
+
+
+# -- The table
+
+
+def _lines() -> Iterator[tuple[str, str, str, list[str]]]:
+    for line in filter(None, TABLE.splitlines()):
+        head, _, names = line.partition(": ")
+        does, keys, *route = head.split()
+        yield does, keys, "".join(route), names.split()
+
+
+def _traits(does: str, is_fixed: bool = True) -> Traits:
+    facts = dict(fact.partition("=")[::2] for fact in does.split(","))
+    blocks, refused = facts.get("blocks", ""), REFUSALS.get(facts.get("refused", ""))
+    return Traits(
+        read_only="read" in facts,
+        shareable="read" in facts or "write" in facts,
+        blocking=bool(blocks),
+        state="state" in facts or (bool(refused) and not blocks),
+        refused=refused,
+        is_fixed=is_fixed,
+        timeout_at=int(blocks.removesuffix("ms") or 0),
+        timeout_unit=0.001 if blocks.endswith("ms") else 1.0,
     )
-    for table, traits in groups:
-        for name, subcommands in table.items():
-            for subcommand in subcommands.split():
-                yield (name, subcommand), traits
-    for names, sentence in _REFUSED_SUBCOMMANDS.items():
-        yield names, Traits(state=True, refused=sentence, is_fixed=False)
-    yield ("COMMAND", ""), Traits(read_only=True, shareable=True, is_fixed=False)
 
 
-_BY_SUBCOMMAND = dict(_subcommands())
-_CONTAINERS = frozenset(name for name, _ in _BY_SUBCOMMAND)
-_BY_NAME: dict[Any, Traits] = dict(_commands())
-_BY_NAME.update({name.encode(): traits for name, traits in _BY_NAME.items()})
+@cache
+def _rows() -> dict[str, _Row]:
+    """Keys and routes: a plain client never asks, and does not pay for them."""
+    rows = {}
+    for _, keys, route, names in _lines():
+        where, _, join = (route or ("any" if keys == "-" else "slot")).partition("/")
+        find_keys = tuple(_finder(form) for form in keys.split(",") if form != "-")
+        row = _Row(find_keys, Route(cast(Where, where), cast(Join, join)))
+        rows.update(dict.fromkeys(names, row))
+    return rows
+
+
+def _row(name: str) -> _Row:
+    unknown = _UNKNOWN_SUBCOMMAND_ROW if name.partition("|")[0] in _CONTAINERS else _UNKNOWN_ROW
+    return _rows().get(name, unknown)
+
+
+def _fill() -> None:
+    for does, _, _, names in _lines():
+        command, subcommand = _traits(does), _traits(does, is_fixed=False)
+        for name in names:
+            if "option" in does:
+                _WAIT_BY_OPTION[name] = command.read_only
+            elif "|" in name or name in _CONTAINERS:
+                _BY_SUBCOMMAND[name] = subcommand
+            else:
+                _BY_NAME[name] = _BY_NAME[name.encode()] = command
+
+
+_UNKNOWN_ROW = _Row((partial(_between, 1, 1, 1),), Route("slot"))
+_UNKNOWN_SUBCOMMAND_ROW = _Row((), Route())
+
+_CONTAINERS = frozenset(re.findall(r"([A-Z]+)\|", TABLE))
+_BY_NAME: dict[Any, Traits] = {}
+_BY_SUBCOMMAND: dict[str, Traits] = {}
+_WAIT_BY_OPTION: dict[str, bool] = {}  # whether it is read-only
+_fill()

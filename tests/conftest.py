@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import random
 import sys
 import warnings
 
@@ -31,3 +32,16 @@ pytest_itemcollected = pytest_plugin.limit_all
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     if not pluginmanager.is_registered(pytest_plugin):
         pluginmanager.register(pytest_plugin, "greenredis.testing")
+
+
+@pytest.fixture
+def name() -> str:
+    """A client's, so that the server's other connections do not count."""
+    return f"p1-{random.randrange(1 << 60):x}"
+
+
+@pytest.fixture
+def seed() -> int:
+    seed = int(os.environ.get("GREENREDIS_SEED") or random.randrange(1 << 32))
+    print(f"GREENREDIS_SEED={seed}")
+    return seed

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "greenredis"
 
 # From the lowest to the highest; a folder stands for all that is in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("exceptions", "traits"),
+    ("exceptions", "traits", "command_table"),
     (
         "protocol", "config", "retry",
         "address", "backoff", "checks", "credentials", "deadlines", "driver_info", "options", "tls", "url",
@@ -21,7 +21,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport",),
     ("commands",),
     ("executor",),
-    ("pipeline", "pubsub", "monitor", "script", "lock", "cache"),
+    ("staged",),
+    (
+        "pipeline", "pubsub", "monitor", "script", "lock", "cache",
+        "pubsub_connection", "pubsub_health", "pubsub_messages", "pubsub_worker",
+    ),
     ("client",),
     ("sentinel", "cluster"),
     ("__init__",),

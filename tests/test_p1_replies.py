@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 import subprocess
 import sys
 import textwrap
@@ -22,30 +20,20 @@ import greenlet
 import hiredis
 import pytest
 from gevent.event import Event
+from storm import (  # type: ignore[import-not-found]
+    GREENLETS,
+    Operation,
+    Storm,
+    assert_all_slots,
+    connections_of,
+)
 
 from greenredis import Redis
 from greenredis.exceptions import ConnectionError, RedisError, ResponseError
-from greenredis.testing import ScriptedClient, ScriptedServer, Server, client_list, wait_until
+from greenredis.testing import ScriptedClient, ScriptedServer, Server, wait_until
 from greenredis.transport.pool import BlockingConnectionPool
 
-GREENLETS = 60
-REPEAT = float(os.environ.get("GREENREDIS_REPEAT") or 1)
-Operation = Callable[[Redis, "Storm"], None]
-
 pytestmark = pytest.mark.usefixtures("leaks")
-
-
-@pytest.fixture
-def name() -> str:
-    """A client's, so that the server's other connections do not count."""
-    return f"p1-{random.randrange(1 << 60):x}"
-
-
-@pytest.fixture
-def seed() -> int:
-    seed = int(os.environ.get("GREENREDIS_SEED") or random.randrange(1 << 32))
-    print(f"GREENREDIS_SEED={seed}")
-    return seed
 
 
 @pytest.fixture
@@ -56,71 +44,6 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
         gevent.get_hub(), "handle_error", lambda context, kind, value, trace: found.append(value)
     )
     return found
-
-
-class Storm:
-    """Greenlets that do operations, each under a random timeout, while others are killed at random."""
-
-    def __init__(self, client: Redis, operation: Operation, count: int, seed: int) -> None:
-        self.client = client
-        self.operation = operation
-        self.random = random.Random(seed)
-        self.left = int(count * REPEAT)
-        self.tokens = 0
-        self.seen: Counter[str] = Counter()
-        self.workers: list[gevent.Greenlet[..., None]] = []
-
-    def token(self) -> bytes:
-        """One that no other call has, sometimes of many bytes."""
-        self.tokens += 1
-        return b"%d:" % self.tokens + b"x" * (self.random.randrange(2000) if not self.tokens % 50 else 0)
-
-    def expect(self, replies: Any, wanted: Any) -> None:
-        assert replies == wanted, f"{str(replies)[:100]} for {str(wanted)[:100]}"
-        self.seen["replies"] += 1
-
-    def _work(self) -> None:
-        chance = self.random
-        while self.left > 0:
-            self.left -= 1
-            # Most replies come within a millisecond, so half of the timeouts are that short.
-            bound = 0.01 * chance.random() ** chance.choice((1, 4))
-            try:
-                with gevent.Timeout(bound):
-                    self.operation(self.client, self)
-            except gevent.Timeout:
-                self.seen["timeouts"] += 1
-
-    def _kill(self) -> None:
-        while self.left > 0:
-            gevent.sleep(self.random.random() * 0.002)
-            number = self.random.randrange(GREENLETS)
-            self.workers[number].kill(block=False)
-            self.seen["kills"] += 1
-            self.workers[number] = self._spawn()
-
-    def _spawn(self) -> gevent.Greenlet[..., None]:
-        worker = gevent.spawn(self._work)
-        self.spawned.append(worker)
-        return worker
-
-    def run(self) -> Counter[str]:
-        """Does all operations; raises what any greenlet raised, or if one hangs."""
-        self.spawned: list[gevent.Greenlet[..., None]] = []
-        self.workers = [self._spawn() for _ in range(GREENLETS)]
-        self.spawned.append(gevent.spawn(self._kill))
-        while self.left > 0:
-            gevent.sleep(0.02)
-            for worker in self.spawned:
-                if worker.exception is not None:
-                    self.left = 0
-                    raise worker.exception
-            self.spawned = [worker for worker in self.spawned if not worker.ready()]
-        wait_until(lambda: all(worker.ready() for worker in self.spawned), 10, "a greenlet hangs")
-        gevent.joinall(self.spawned, raise_error=True)
-        print(dict(self.seen))
-        assert self.seen["replies"] and self.seen["timeouts"] and self.seen["kills"]
-        return self.seen
 
 
 def single(client: Redis, storm: Storm) -> None:
@@ -155,30 +78,6 @@ def batch(client: Redis, storm: Storm) -> None:
     packed = b"".join(bytes(pool.packer.pack(("ECHO", token))) for token in tokens)  # type: ignore[arg-type]
     transport: Any = pool.multiplexer if client._transport is not pool else pool
     storm.expect(transport.execute_many(packed, len(tokens)), tokens)
-
-
-def connections_of(client: Redis, server: Server) -> int:
-    """How many connections of this client the server knows."""
-    name = client.get_connection_kwargs()["client_name"]
-    return sum(row["name"] == name for row in client_list(server))
-
-
-def assert_all_slots(client: Redis, server: Server) -> None:
-    """All slots can be lent at once, to connections that owe nothing; the server knows no other ones."""
-    pool = client.connection_pool
-    wait_until(lambda: pool.stats()["dialing"] == pool.stats()["waiting"] == 0)
-    share = pool.share()
-    assert pool.stats()["lent"] == share.links and share.slots <= pool.max_connections
-    lent = [pool.get_connection() for _ in range(pool.max_connections - share.links)]
-    try:
-        assert all(connection.owed == 0 for connection in lent)
-        for number, connection in enumerate(lent):
-            connection.send_command("ECHO", number)
-        assert [int(connection.read_response()) for connection in lent] == list(range(len(lent)))
-        wait_until(lambda: connections_of(client, server) == pool.max_connections)
-    finally:
-        for connection in lent:
-            pool.release(connection)
 
 
 @pytest.mark.parametrize(

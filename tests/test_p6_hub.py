@@ -93,6 +93,22 @@ def test_a_million_replies_on_link(server: Server) -> None:
         assert_never_late(lambda: run([gevent.spawn(batches) for _ in range(50)]))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("transaction", [True, False])
+def test_pipeline_of_many_commands(client: Redis, transaction: bool) -> None:
+    def work(ticker: Ticker) -> None:
+        pipe = client.pipeline(transaction)
+        for number in range(100_000):
+            pipe.echo(str(number))
+        stack = pipe.command_stack
+        ticker.reset()
+        replies = pipe.execute()
+        ticker.__exit__(None, None, None)
+        assert len(replies) == len(stack)
+
+    assert_never_late(work, preparing=True)
+
+
 def run(greenlets: list[Any]) -> None:
     gevent.joinall(greenlets, raise_error=True)
 

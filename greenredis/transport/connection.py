@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from .. import deadlines
 from ..config import Address
 from ..exceptions import AuthenticationError, ConnectionError, InvalidResponse, RedisError
-from ..protocol import Push, Word
+from ..protocol import Parser, Push, Word
 from ..retry import retry_policy
 from ..traits import traits_of
 from .core import UNSET, CoreConnection
 from .tls_context import TlsContext
+from .wire import TURN
 
 if TYPE_CHECKING:
     import ssl
@@ -95,17 +96,17 @@ class AbstractConnection(CoreConnection):
             self.connect()
         if check_health:
             self.check_health()
-        wire = self._live_wire()
-        wire.deadline = deadlines.after(self.socket_timeout)
+        until = deadlines.after(self.socket_timeout)  # not the wire's: another greenlet may be reading
         if isinstance(command, str):
             command = command.encode()
         pieces = [command] if isinstance(command, (bytes, memoryview)) else command
-        self.owed += getattr(command, "commands", 1)
+        count = getattr(command, "commands", 1)
+        self.owed += count
+        self._taken = False
         try:
-            for piece in pieces:
-                wire.send_all(piece)
+            self._write(pieces, until)
         except OSError as error:
-            raise self._lost(error, not getattr(error, "unsent", 1)) from error
+            raise self._lost(error, self._taken and count > 1) from error
 
     def read_response(
         self,
@@ -117,7 +118,8 @@ class AbstractConnection(CoreConnection):
     ) -> Any:
         """The next reply; an error reply is raised.
 
-        `timeout`: seconds; by default `socket_timeout`.  `push_request`: give push messages too.
+        `timeout`: seconds; by default `socket_timeout`; 0 takes what has come.  `push_request`: give push
+        messages too.
         On a ConnectionError or TimeoutError the connection closes, unless `disconnect_on_error` is
         False and nothing of the reply was read.
         """
@@ -126,6 +128,8 @@ class AbstractConnection(CoreConnection):
         wire = self._live_wire()
         wire.deadline = deadlines.after(self.socket_timeout if timeout is UNSET else timeout)
         done = False
+        if timeout == 0:
+            self._eager, self._turn = True, monotonic() + TURN
         try:
             reply = self._read(not disable_decoding, push_request)
             if reply.__class__ is not Push:
@@ -150,21 +154,26 @@ class AbstractConnection(CoreConnection):
         if not self.is_connected:
             self.connect()
         wire, parser = self._live_wire(), self._parser
-        if parser is not None and not parser.is_clean():
+        assert parser is not None
+        if not parser.is_clean() or (not wire.tls and not wire.looks_idle()):
             return True
-        if not wire.looks_idle():
-            return True
-        if timeout == 0:
+        if timeout == 0 and not wire.tls:
             return False
         wire.deadline = deadlines.after(timeout)
         try:
-            wire.wait()
+            self._fill_some(parser) if wire.tls else wire.wait()
             return True
         except builtins.TimeoutError:
             return False
         except OSError as error:
             self.disconnect()
             raise self._translated(error, "waiting for") from error
+
+    def _fill_some(self, parser: Parser) -> None:
+        """Wait for a part of a reply. Only by taking it can one tell whether TLS has decrypted any."""
+        self._eager, self._turn = True, monotonic() + TURN
+        while parser.is_clean():
+            self._fill(parser)
 
     def check_health(self) -> None:
         """PING and demand the answer, if nothing was read for `health_check_interval` seconds."""

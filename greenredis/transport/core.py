@@ -289,14 +289,14 @@ class CoreConnection:
             replies.append(reply)
             self.owed -= 1
 
-    def _write(self, packed: Packed) -> None:
-        """Write all; `_taken` tells whether the kernel took any of it."""
+    def _write(self, packed: Packed, until: float | None = UNSET) -> None:
+        """Write all, by `until` or the wire's deadline; `_taken` tells whether the kernel took any of it."""
         wire = self._live_wire()
         turn = monotonic() + TURN
         for piece in (packed,) if isinstance(packed, bytes) else packed:
             if piece:
                 try:
-                    wire.send_all(piece)
+                    wire.send_all(piece, until)
                 except OSError as error:
                     self._taken = self._taken or getattr(error, "unsent", 0) < len(piece)
                     raise

@@ -13,6 +13,7 @@ from gevent import getcurrent
 from gevent.hub import get_hub
 from gevent.lock import BoundedSemaphore
 
+from ..driver_info import UNSET as _UNSET
 from .alarm import Alarm
 from .tls_socket import TlsSocket
 
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READ, WRITE = 1, 2  # libev's events
+UNSET: Any = _UNSET
 TURN = 0.003  # seconds that a loop may go on before the hub gets a turn; a few may meet in one round
 
 
 class Wire:
-    """A socket and one greenlet's wait for it. The only switch points are in `wait`."""
+    """A socket and one greenlet's wait for it, while another one may wait to write.
+
+    The only switch points are in `wait` and `_wait_to_write`.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.hub = hub = get_hub()
@@ -38,6 +43,7 @@ class Wire:
         self.on_abandon: weakref.WeakMethod[Any] | None = None
         self.tls = False
         self._waiter: Any = None
+        self._writer: Any = None
         self._watchers: dict[int, Any] = {e: hub.loop.io(self.fileno, e) for e in (READ, WRITE)}
         self._readable = self._watchers[READ]
         self._alarm = Alarm(hub.loop, self._on_alarm)
@@ -69,8 +75,11 @@ class Wire:
             raise TimeoutError("timed out")
         raise ConnectionAbortedError("closed by its owner")
 
-    def send_all(self, data: bytes | memoryview) -> None:
-        """Write all of `data` by `deadline`. `unsent` of the error tells how much was not taken."""
+    def send_all(self, data: bytes | memoryview, until: float | None = UNSET) -> None:
+        """Write all of `data` by `until`, unless given by `deadline`.
+
+        `unsent` of the error tells how much was not taken.
+        """
         try:
             count = self.sock.send(data)
             if count == len(data):
@@ -87,13 +96,36 @@ class Wire:
                 try:
                     left = left[self.sock.send(left) :]
                 except BlockingIOError:
-                    self.wait(WRITE)
+                    self._wait_to_write(self.deadline if until is UNSET else until)
                     turn = monotonic() + TURN
                 else:
                     turn = self._give_turn(turn) if left else turn
         except OSError as error:
             error.unsent = len(left)  # type: ignore[attr-defined]
             raise
+
+    def _wait_to_write(self, until: float | None) -> None:
+        """As `wait`, and leaves alone whoever waits to read, with his deadline."""
+        if self.closed:
+            raise ConnectionAbortedError("closed by its owner")
+        self._writer = caller = getcurrent()
+        watcher, loop = self._watchers[WRITE], self.hub.loop
+        timer = None if until is None else loop.timer(max(0.0, until - monotonic()))
+        watcher.start(caller.switch, watcher)
+        try:
+            if timer is not None:
+                timer.start(caller.switch, _EXPIRED)
+            woken = self.hub.switch()
+        finally:
+            self._writer = None
+            watcher.stop()
+            if timer is not None:
+                timer.stop()
+                timer.close()
+        if woken is _EXPIRED:
+            raise TimeoutError("timed out")
+        if woken is not watcher:
+            raise ConnectionAbortedError("closed by its owner")
 
     def _give_turn(self, turn: float) -> float:
         if monotonic() < turn:
@@ -173,8 +205,9 @@ class Wire:
         for watcher in self._watchers.values():
             watcher.stop()
             watcher.close()
-        if self._waiter is not None:
-            self.hub.loop.run_callback(self._wake)
+        for who in ("_waiter", "_writer"):
+            if getattr(self, who) is not None:
+                self.hub.loop.run_callback(self._wake, who)
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's socket, without a byte or a shutdown."""
@@ -189,9 +222,10 @@ class Wire:
         if owner is not None:
             owner()
 
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            self._waiter.switch(_CLOSED)
+    def _wake(self, who: str) -> None:
+        waiter = getattr(self, who)
+        if waiter is not None:
+            waiter.switch(_CLOSED)
 
     def _on_alarm(self) -> float | None:
         if self._waiter is None or self.deadline is None:
