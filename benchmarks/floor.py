@@ -96,9 +96,29 @@ class Wire(Floor):
 
     def execute(self, *words: Any) -> Any:
         self.sock.sendall(pack_command(words))
+        return self.read()
+
+    def read(self) -> Any:
         while (reply := self.reader.gets()) is False:
             self.reader.feed(self.buffer, 0, self.sock.recv_into(self.buffer))
         return reply
+
+
+class Batches(Wire):
+    """A wire, and many commands written as one piece."""
+
+    def pipeline(self, transaction: bool) -> Batches:
+        self.packed: list[bytes] = []
+        return self
+
+    def set(self, key: str, value: bytes) -> Any:
+        self.packed.append(pack_command(("SET", key, value)))
+
+    def execute(self, *words: Any) -> Any:
+        if words:
+            return super().execute(*words)
+        self.sock.sendall(b"".join(self.packed))
+        return [self.read() == b"OK" for _ in self.packed]
 
 
 class Pool(Floor):
@@ -117,7 +137,7 @@ class Pool(Floor):
             self.idle.put(wire)
 
 
-KINDS: dict[str, Callable[[int], Floor]] = {"mux": Shared, "pool": Pool}
+KINDS: dict[str, Callable[[int], Floor]] = {"mux": Shared, "pool": Pool, "pipeline": Batches}
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ REFUSALS = {
     "monitor": "use monitor()",
     "reply": "send it and read on a connection of your own, of connection_pool.get_connection()",
     "replica": "it makes a replica of the connection, whose stream no client can read",
-    "waitaof": "it counts its own connection's writes, so use single_connection_client=True",
+    "waitaof": "it counts its own connection's writes, so put it behind them in one pipeline()",
 }
 
 STRINGS = """

@@ -19,7 +19,8 @@ import gevent
 
 VALUE = b"x" * 64
 PREFIX = "greenredis:bench:"
-NAMES = ("mux", "pool", "one", "get10mb", "lrange")
+NAMES = ("mux", "pool", "one", "pipeline", "get10mb", "lrange")
+BATCH = 1000
 
 
 class Cost(NamedTuple):
@@ -59,6 +60,17 @@ def set_and_get(client: Any, greenlets: int, operations: int) -> int:
 
     gevent.joinall([gevent.spawn(work, number) for number in range(greenlets)], raise_error=True)
     return rounds * greenlets * 2
+
+
+def pipelines(client: Any, operations: int) -> int:
+    """SETs of 64 bytes, a thousand together."""
+    for _ in range(operations // BATCH):
+        pipe = client.pipeline(transaction=False)
+        for number in range(BATCH):
+            pipe.set(f"{PREFIX}{number}", VALUE)
+        if pipe.execute() != [True] * BATCH:
+            raise AssertionError("a reply that was not asked for")
+    return operations
 
 
 def long_values(client: Any, operations: int) -> int:
@@ -104,9 +116,14 @@ def make_client(library: str, name: str, **options: Any) -> Any:
 
 def run(client: Any, name: str, greenlets: int, operations: int) -> Cost:
     """Run a workload once to warm up, briefly, and once to measure."""
-    if name in ("get10mb", "lrange"):
-        work = long_values if name == "get10mb" else long_lists
-        work(client, 1)
+    alone: dict[str, tuple[Callable[[Any, int], int], int]] = {
+        "pipeline": (pipelines, BATCH),
+        "get10mb": (long_values, 1),
+        "lrange": (long_lists, 1),
+    }
+    if name in alone:
+        work, least = alone[name]
+        work(client, least)
         return measured(lambda: work(client, operations))
     crowd = 1 if name == "one" else greenlets
     set_and_get(client, crowd, min(operations, 1000))

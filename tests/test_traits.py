@@ -247,7 +247,7 @@ def test_numbers_as_words() -> None:
         ("SUNSUBSCRIBE", "pubsub()"),
         ("MONITOR", "monitor()"),
         ("CLIENT REPLY OFF", "get_connection()"),
-        ("WAITAOF 1 1 0", "single_connection_client"),
+        ("WAITAOF 1 1 0", "pipeline()"),
     ],
 )
 def test_refusals_name_the_right_way(line: str, way: str) -> None:
