@@ -1,4 +1,4 @@
-"""Pipelines and transactions cut at every byte of their replies: all of them, or an error, and never twice."""
+"""Pipelines and transactions cut at every byte of their replies: all of them or an error, and never twice."""
 
 from __future__ import annotations
 

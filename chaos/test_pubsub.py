@@ -52,8 +52,8 @@ class Crowd:
         self.ended = False
         self.turns = 0
         self.pubsubs = pubsubs
-        self.listeners = [gevent.spawn(self._listen, each) for each in pubsubs]
-        self.workers = [gevent.spawn(self._work, number) for number in range(greenlets)]
+        self.greenlets = [gevent.spawn(self._listen, each) for each in pubsubs]
+        self.greenlets += [gevent.spawn(self._work, number) for number in range(greenlets)]  # type: ignore[arg-type, misc]
 
     def _listen(self, pubsub: PubSub) -> None:
         while not self.ended:
@@ -79,8 +79,8 @@ class Crowd:
     def end(self) -> None:
         """Raises what any of them raised."""
         self.ended = True
-        gevent.joinall([*self.workers, *self.listeners], timeout=30, raise_error=True)
-        assert all(each.ready() for each in (*self.workers, *self.listeners))
+        gevent.joinall(self.greenlets, timeout=30, raise_error=True)
+        assert all(each.ready() for each in self.greenlets)
 
 
 @pytest.mark.time_limit(120)
@@ -148,6 +148,7 @@ def test_messages_in_single_bytes_under_timeouts(server: Server, proxy: Proxy) -
         pubsub.subscribe("a")
         found: list[Any] = []
         gave_up = 0
+        wait_until(lambda: subscribed(server))
         for number in range(20):
             server.ask("PUBLISH", "a", number)
         while len(found) < 21:
