@@ -12,10 +12,14 @@ from .commands.callbacks import Callbacks
 from .commands.replies import response_callbacks
 from .config import UNSUPPORTED_OPTIONS, parse_url
 from .driver_info import UNSET
-from .exceptions import REFUSED, WatchError
-from .executor import Executor
+from .exceptions import REFUSED, DataError, WatchError
+from .fieldsets import FieldsetCommands
+from .lock import Lock
+from .monitor import Monitor
 from .pipeline import BasePipeline
+from .pubsub import PubSub
 from .retry import Retry, default_retry
+from .script import Script
 from .traits import Traits
 from .transport.pool import ConnectionPool, make_pool
 from .transport.single import SingleConnection
@@ -23,7 +27,7 @@ from .transport.single import SingleConnection
 R = TypeVar("R", bound="Redis")
 
 
-class Redis(Executor):
+class Redis(FieldsetCommands):
     """A client of one server, with redis-py's API.
 
     Any number of greenlets may use it at the same time.  Ordinary commands share one connection
@@ -151,6 +155,44 @@ class Redis(Executor):
             except REFUSED as error:  # nothing was executed
                 return self._repeat(error, attempt, Traits())
 
+    def get_cache(self) -> None:
+        """None: there is no client-side caching."""
+
+    def register_script(self, script: str | bytes) -> Script:
+        """The Lua script as something to call: `script(keys=["a"], args=[1])`."""
+        return Script(self, script)
+
+    def lock(
+        self,
+        name: str,
+        timeout: float | None = None,
+        sleep: float = 0.1,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        lock_class: type[Any] | None = None,
+        thread_local: bool = True,
+        raise_on_release_error: bool = True,
+    ) -> Any:
+        """A Lock, or a `lock_class`, with that name in the server; see Lock for the options."""
+        return (lock_class or Lock)(
+            self,
+            name,
+            timeout=timeout,
+            sleep=sleep,
+            blocking=blocking,
+            blocking_timeout=blocking_timeout,
+            thread_local=thread_local,
+            raise_on_release_error=raise_on_release_error,
+        )
+
+    def pubsub(self, **kwargs: Any) -> PubSub:
+        """A PubSub with a connection of its own: subscribe to channels with it, and read their messages."""
+        return PubSub(self.connection_pool, **kwargs)
+
+    def monitor(self) -> Monitor:
+        """A Monitor: all commands that the server runs."""
+        return Monitor(self.connection_pool)
+
     # -- closing
 
     def client(self: R) -> R:
@@ -178,6 +220,10 @@ class Redis(Executor):
 
 class Pipeline(BasePipeline, Redis):  # type: ignore[misc]
     """A client's pipeline. It has all commands' methods, which stage them and return the pipeline."""
+
+    def himport_set(self, key: Any, fieldset_name: str, values: Any) -> bool:
+        """Not in a pipeline, since it is several commands: call it on the client."""
+        raise DataError("himport_set is several commands, so it cannot be staged: call it on the client")
 
 
 StrictRedis = Redis

@@ -159,8 +159,8 @@ class Executor(CoreCommands):
 
     def _wait_for_replicas(self, words: Sequence[Word]) -> Any:
         """WAIT counts its own connection's writes: send one first, which does nothing."""
-        pack = self.connection_pool.packer.pack
-        packed = b"".join((_joined(pack(("PUBLISH", _WAIT_CHANNEL, b""))), _joined(pack(words))))
+        pack = self.connection_pool.packer.pack_whole
+        packed = pack(("PUBLISH", _WAIT_CHANNEL, b"")) + pack(words)
         seconds = self.connection_pool.block_time(words, traits_of(words))
         with self.connection_pool.lend() as connection:
             published, reply = connection.execute_many(packed, 2, seconds)
@@ -229,10 +229,6 @@ class Executor(CoreCommands):
     def load_external_module(self, funcname: str, func: Any) -> None:
         """Make `func` an attribute of this client."""
         setattr(self, funcname, func)
-
-
-def _joined(packed: Any) -> bytes:
-    return packed if isinstance(packed, bytes) else b"".join(packed)
 
 
 def _shown(words: Sequence[Word], traits: Traits) -> str:

@@ -56,6 +56,11 @@ class Packer:
         name = words[0].encode() if isinstance(words[0], str) else self.encode(words[0])
         return _pack((name, *map(self.encode, words[1:])))
 
+    def pack_whole(self, words: Sequence[Word]) -> bytes:
+        """The command in one piece, however long it is."""
+        packed = self.pack(words)
+        return packed if isinstance(packed, bytes) else b"".join(packed)
+
     def pack_many(self, commands: Iterable[Sequence[Word]]) -> list[Packed]:
         """Each command as `pack` gives it."""
         packed: list[Packed] = []

@@ -49,7 +49,8 @@ def test_by_hand_on_a_connection_of_ones_own(server: Server) -> None:
 
 
 def test_wait_tells_the_truth(server: Server) -> None:
-    with Server("--replicaof", f"127.0.0.1 {server.port}", binary=server.binary) as replica, Redis(port=server.port) as client:
+    replicate = ("--replicaof", f"127.0.0.1 {server.port}")
+    with Server(*replicate, binary=server.binary) as replica, Redis(port=server.port) as client:
         wait_until(lambda: "state=online" in str(server.info("replication").get("slave0")), 15)
         client.set("key", 1)
         assert client.wait(1, 2000) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -14,6 +15,7 @@ import redis
 from calls import CALLS, ERRORS, REPLIES, SETUP, WORDS_ONLY  # type: ignore[import-not-found]
 from redis._parsers.response_callbacks import get_response_callbacks
 from redis.commands import core
+from redis.commands.sentinel import SentinelCommands
 
 from greenredis.commands import CoreCommands
 from greenredis.commands.options import options
@@ -22,12 +24,13 @@ from greenredis.protocol import Packer
 
 GROUPS = (
     core.ACLCommands, core.ManagementCommands, core.BasicKeyCommands, core.ListCommands, core.ScanCommands,
-    core.SetCommands, core.HashCommands,
+    core.SetCommands, core.HashCommands, core.PubSubCommands, core.ScriptCommands, core.FunctionCommands,
+    core.ModuleCommands, core.ClusterCommands, SentinelCommands,
 )  # fmt: skip
 # Sorted sets come with their own group; HIMPORT needs connections that remember what they prepared.
 LATER = {
     "himport_discard_all_internal", "himport_discard_internal", "himport_prepare_internal", "himport_set",
-    "zscan", "zscan_iter",
+    "zscan", "zscan_iter", "register_script",
 }  # fmt: skip
 SHAPES = [(None, True), (2, True), (3, True), (None, False), (2, False), (3, False)]
 # Options that change nothing here: redis-py's cache reads `keys`.
@@ -65,11 +68,12 @@ class Ours(CoreCommands):
 
 
 class Wire:
-    """A bare connection that speaks RESP2 or RESP3."""
+    """A bare connection that speaks RESP2 or RESP3, and may decode replies."""
 
-    def __init__(self, port: int, protocol: int) -> None:
+    def __init__(self, port: int, protocol: int, decodes: bool = False) -> None:
+        self.decodes = decodes
         self._socket = socket.create_connection(("127.0.0.1", port))
-        self._reader = hiredis.Reader(notEnoughData=self)
+        self._reader = hiredis.Reader(notEnoughData=self, encoding="utf-8" if decodes else None)
         self.ask("HELLO", protocol)
 
     def ask(self, *words: Any) -> Any:
@@ -83,8 +87,9 @@ class Wire:
 
 
 @pytest.fixture
-def wires(server: Any) -> Iterator[dict[int, Wire]]:
-    found = {2: Wire(server.port, 2), 3: Wire(server.port, 3)}
+def wires(server: Any, request: pytest.FixtureRequest) -> Iterator[dict[int, Wire]]:
+    decodes = getattr(request, "param", False)
+    found = {2: Wire(server.port, 2, decodes), 3: Wire(server.port, 3, decodes)}
     yield found
     found[2].ask("CONFIG", "SET", "slowlog-log-slower-than", 10000)
     found[2].ask("FLUSHALL")
@@ -120,12 +125,12 @@ def parameters(method: Any) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("name", sorted(set().union(*map(public, GROUPS)) - LATER - {"execute_command"}))
 def test_signature(name: str) -> None:
-    assert parameters(getattr(CoreCommands, name)) == parameters(getattr(core.CoreCommands, name))
+    assert parameters(getattr(CoreCommands, name)) == parameters(getattr(redis.Redis, name))
 
 
 def test_every_method_is_called_and_is_redis_pys() -> None:
     called = {name for name, *_ in (*CALLS, *ERRORS)}
-    assert public(CoreCommands) - called == {"digest_local", "unwatch", "watch"}
+    assert public(CoreCommands) - called == {"digest_local", "sentinel", "unwatch", "watch"}
     assert called <= public(redis.Redis)
 
 
@@ -163,7 +168,7 @@ def convert(table: dict[str, Any], sent: Sent, name: str, reply: Any) -> Any:
 
 def compare(sent: Sent, name: str, replies: dict[int, Any]) -> None:
     for protocol, legacy in SHAPES:
-        reply = replies[2 if protocol == 2 else 3]
+        reply = replies.get(2 if protocol == 2 else 3, IndexError())
         if isinstance(reply, Exception):
             continue
         theirs = convert(get_response_callbacks(protocol, legacy), sent, name, reply)
@@ -172,14 +177,18 @@ def compare(sent: Sent, name: str, replies: dict[int, Any]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("wires", [False, True], ids=["bytes", "decoded"], indirect=True)
 @pytest.mark.parametrize("call", [call for call in CALLS if call[0] not in WORDS_ONLY], ids=title)
 def test_values(wires: dict[int, Wire], call: tuple[str, tuple[Any, ...], dict[str, Any]]) -> None:
     words = sent(Ours(), *call)
+    if "NEVER_DECODE" in words.options and wires[2].decodes:
+        pytest.skip("its replies are never decoded")
     replies = {}
     for protocol, wire in wires.items():
         for line in SETUP:
             wire.ask(*line.split())
-        replies[protocol] = wire.ask(*words.words)
+        with suppress(UnicodeDecodeError):  # a client is asked not to decode those, or fails as well
+            replies[protocol] = wire.ask(*words.words)
         wire.ask("ACL", "DELUSER", "someone")
     compare(words, words.name, replies)
 
@@ -258,6 +267,11 @@ def test_watching_without_a_pipeline_is_warned_about() -> None:
     for name in ("watch", "unwatch"):
         with pytest.warns(DeprecationWarning, match="Pipeline"):
             assert getattr(Ours(), name)() is None
+
+
+def test_sentinel_as_one_method_is_warned_about() -> None:
+    with pytest.warns(DeprecationWarning, match="sentinel_"):
+        Ours().sentinel("masters")
 
 
 def test_options() -> None:

@@ -16,20 +16,23 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "protocol", "config", "retry",
         "address", "backoff", "checks", "credentials", "deadlines", "driver_info", "options", "tls", "url",
-        "version",
+        "real_redis", "version",
     ),
     ("transport",),
     ("commands",),
     ("executor",),
     ("staged",),
     (
-        "pipeline", "pubsub", "monitor", "script", "lock", "cache",
-        "pubsub_connection", "pubsub_health", "pubsub_messages", "pubsub_worker",
+        "modules", "pipeline", "pubsub", "monitor", "script", "lock", "cache",
+        "fieldsets", "pubsub_connection", "pubsub_health", "pubsub_messages", "pubsub_worker",
     ),
     ("client",),
     ("sentinel", "cluster"),
     ("__init__",),
-    ("monkey", "testing", "workloads", "demo", "bench", "__main__"),
+    (
+        "monkey", "rebinding", "redis_helpers", "redis_names", "running",
+        "testing", "workloads", "demo", "bench", "__main__",
+    ),
 )  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -16,15 +16,15 @@ class ListCommands(Commands):
 
     def blpop(self, keys: Keys, timeout: float | None = 0) -> Any:
         """Key and element, the first of the first list that has one; None if the time is over."""
-        return self.execute_command("BLPOP", *list_or_args(keys, None), timeout or 0)
+        return self.execute_command("BLPOP", *list_or_args(keys, None), 0 if timeout is None else timeout)
 
     def brpop(self, keys: Keys, timeout: float | None = 0) -> Any:
         """Key and element, the last of the first list that has one; None if the time is over."""
-        return self.execute_command("BRPOP", *list_or_args(keys, None), timeout or 0)
+        return self.execute_command("BRPOP", *list_or_args(keys, None), 0 if timeout is None else timeout)
 
     def brpoplpush(self, src: Key, dst: Key, timeout: float | None = 0) -> Any:
         """The last element of `src`, moved to the front of `dst`; None if the time is over."""
-        return self.execute_command("BRPOPLPUSH", src, dst, timeout or 0)
+        return self.execute_command("BRPOPLPUSH", src, dst, 0 if timeout is None else timeout)
 
     def blmpop(self, timeout: float, numkeys: int, *args: str, direction: str, count: int | None = 1) -> Any:
         """As `lmpop`; None if the time is over."""

@@ -27,6 +27,7 @@ from .server_replies import (
     tracking_list,
 )
 from .shapes import flatten, is_ok, pairs, text, text_list, text_pairs
+from .topology_replies import topology_callbacks
 
 Callback = Callable[..., Any]
 
@@ -263,9 +264,12 @@ _RESP2_UNIFIED = {
 
 @cache
 def _merged(protocol: int | None, legacy_responses: bool) -> _TABLE:
+    others = topology_callbacks(protocol, legacy_responses)
     if legacy_responses:
-        return {**_ALWAYS, **{None: _RESP3_AS_RESP2, 3: _RESP3_LEGACY}.get(protocol, _RESP2_LEGACY)}
-    return {**_ALWAYS, **(_UNIFIED if protocol in (None, 3) else _RESP2_UNIFIED)}
+        own = {None: _RESP3_AS_RESP2, 3: _RESP3_LEGACY}.get(protocol, _RESP2_LEGACY)
+    else:
+        own = _UNIFIED if protocol in (None, 3) else _RESP2_UNIFIED
+    return {**_ALWAYS, **own, **others}
 
 
 def response_callbacks(protocol: int | None, legacy_responses: bool) -> dict[str, Callback]:

@@ -101,6 +101,7 @@ class ConnectionPool:
         self.retry = retry_policy(values["retry"], values["retry_on_error"], values["retry_on_timeout"])
         self.packer = Packer(values["encoding"], values["encoding_errors"], values["decode_responses"])
         self.locator: Locator = locator or Fixed(self._address())
+        self.fieldsets: dict[str, tuple[Word, ...]] = {}  # what HIMPORT's names stand for
         self._context = TlsContext(values)
         self._shares: dict[Any, Share] = {}
         self._threads = get_original("threading", "local")()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import core
+from . import core, scripting, topology
 from .base import Call
 
-GROUPS: tuple[Any, ...] = (core,)
+GROUPS: tuple[Any, ...] = (core, scripting, topology)
 
 SETUP: list[str] = [line for group in GROUPS for line in group.SETUP]  # commands before each call
 CALLS: list[Call] = [each for group in GROUPS for each in group.CALLS]
