@@ -39,14 +39,15 @@ class Storm:
         assert replies == wanted, f"{str(replies)[:100]} for {str(wanted)[:100]}"
         self.seen["replies"] += 1
 
+    def bound(self) -> float:
+        """Seconds for an operation. Most replies come within a millisecond, so half of them are as short."""
+        return 0.01 * self.random.random() ** self.random.choice((1, 4))
+
     def _work(self) -> None:
-        chance = self.random
         while self.left > 0:
             self.left -= 1
-            # Most replies come within a millisecond, so half of the timeouts are that short.
-            bound = 0.01 * chance.random() ** chance.choice((1, 4))
             try:
-                with gevent.Timeout(bound):
+                with gevent.Timeout(self.bound()):
                     self.operation(self.client, self)
             except gevent.Timeout:
                 self.seen["timeouts"] += 1

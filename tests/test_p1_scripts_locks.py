@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import random
 from typing import Any
 
 import gevent
 import pytest
-from test_p1_replies import Storm  # type: ignore[import-not-found]
+from storm import Storm  # type: ignore[import-not-found]
 
 from greenredis import Redis
 from greenredis.exceptions import LockNotOwnedError
@@ -17,13 +15,6 @@ from greenredis.testing import Server, wait_until
 ECHOED = "return {KEYS[1], ARGV[1]}"
 
 pytestmark = pytest.mark.usefixtures("leaks")
-
-
-@pytest.fixture
-def seed() -> int:
-    seed = int(os.environ.get("GREENREDIS_SEED") or random.randrange(1 << 32))
-    print(f"GREENREDIS_SEED={seed}")
-    return seed
 
 
 def call_script(client: Redis, storm: Any) -> None:
@@ -46,15 +37,8 @@ def test_storm_of_scripts(server: Server, seed: int, multiplex: bool) -> None:
 class PatientStorm(Storm):  # type: ignore[misc]
     """Waits long enough for a lock to be passed on."""
 
-    def _work(self) -> None:
-        while self.left > 0:
-            self.left -= 1
-            bound = 0.1 * self.random.random() ** self.random.choice((1, 4))
-            try:
-                with gevent.Timeout(bound):
-                    self.operation(self.client, self)
-            except gevent.Timeout:
-                self.seen["timeouts"] += 1
+    def bound(self) -> float:
+        return 10 * super().bound()  # type: ignore[no-any-return]
 
 
 class Guarded:

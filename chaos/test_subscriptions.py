@@ -52,8 +52,9 @@ class Crowd:
         self.ended = False
         self.turns = 0
         self.pubsubs = pubsubs
-        self.greenlets = [gevent.spawn(self._listen, each) for each in pubsubs]
-        self.greenlets += [gevent.spawn(self._work, number) for number in range(greenlets)]  # type: ignore[arg-type, misc]
+        self.greenlets: list[Any] = [gevent.spawn(self._listen, each) for each in pubsubs]
+        for number in range(greenlets):
+            self.greenlets.append(gevent.spawn(self._work, number))
 
     def _listen(self, pubsub: PubSub) -> None:
         while not self.ended:
@@ -70,11 +71,14 @@ class Crowd:
             pubsub.subscribe(name)
             self.wanted[at].add(name)
             gevent.sleep(0.05 + number % 7 * 0.01)
-            if not self.ended or number % 3 == 0:
-                pubsub.unsubscribe(name)
-                self.wanted[at].discard(name)
+            pubsub.unsubscribe(name)
+            self.wanted[at].discard(name)
             turn += 1
             self.turns += 1
+        if number % 3:
+            name = b"last:%d" % number
+            pubsub.subscribe(name)
+            self.wanted[at].add(name)
 
     def end(self) -> None:
         """Raises what any of them raised."""
