@@ -1,7 +1,10 @@
 """A Redis and Valkey client made for gevent, with redis-py's API."""
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from .backoff import default_backoff
-from .client import Redis, StrictRedis, from_url
+from .client import Pipeline, Redis, StrictRedis, from_url
 from .credentials import CredentialProvider, UsernamePasswordCredentialProvider
 from .deadlines import deadline
 from .driver_info import DriverInfo
@@ -30,6 +33,24 @@ from .transport.connection import Connection, SSLConnection, UnixDomainSocketCon
 from .transport.pool import BlockingConnectionPool, ConnectionPool
 from .version import __version__
 
+if _TYPE_CHECKING:
+    from .lock import Lock
+    from .monitor import Monitor
+    from .pubsub import PubSub
+    from .pubsub_messages import Subscription
+    from .pubsub_worker import PubSubWorkerThread
+    from .script import Script
+
+# Imported when they are first asked for: most programs need none of them.
+_LATER = {
+    "Lock": "lock",
+    "Monitor": "monitor",
+    "PubSub": "pubsub",
+    "PubSubWorkerThread": "pubsub_worker",
+    "Script": "script",
+    "Subscription": "pubsub_messages",
+}
+
 __all__ = [
     "AuthenticationError",
     "AuthenticationWrongNumberOfArgsError",
@@ -45,9 +66,14 @@ __all__ = [
     "DriverInfo",
     "InvalidPipelineStack",
     "InvalidResponse",
+    "Lock",
     "MaxConnectionsError",
+    "Monitor",
     "OutOfMemoryError",
+    "Pipeline",
+    "PubSub",
     "PubSubError",
+    "PubSubWorkerThread",
     "ReadOnlyError",
     "Redis",
     "RedisClusterException",
@@ -55,7 +81,9 @@ __all__ = [
     "ResponseError",
     "Retry",
     "SSLConnection",
+    "Script",
     "StrictRedis",
+    "Subscription",
     "TimeoutError",
     "UnixDomainSocketConnection",
     "UsernamePasswordCredentialProvider",
@@ -65,3 +93,10 @@ __all__ = [
     "default_backoff",
     "from_url",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(_import_module(f".{_LATER[name]}", __name__), name)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gevent.lock import RLock
 
@@ -14,20 +14,23 @@ from .config import UNSUPPORTED_OPTIONS, parse_url
 from .driver_info import UNSET
 from .exceptions import REFUSED, DataError, WatchError
 from .fieldsets import FieldsetCommands
-from .lock import Lock
-from .monitor import Monitor
+from .modules import RedisModuleCommands
 from .pipeline import BasePipeline
-from .pubsub import PubSub
 from .retry import Retry, default_retry
-from .script import Script
 from .traits import Traits
 from .transport.pool import ConnectionPool, make_pool
 from .transport.single import SingleConnection
 
+# Imported when they are first asked for: most programs need none of them.
+if TYPE_CHECKING:
+    from .monitor import Monitor
+    from .pubsub import PubSub
+    from .script import Script
+
 R = TypeVar("R", bound="Redis")
 
 
-class Redis(FieldsetCommands):
+class Redis(FieldsetCommands, RedisModuleCommands):
     """A client of one server, with redis-py's API.
 
     Any number of greenlets may use it at the same time.  Ordinary commands share one connection
@@ -160,6 +163,8 @@ class Redis(FieldsetCommands):
 
     def register_script(self, script: str | bytes) -> Script:
         """The Lua script as something to call: `script(keys=["a"], args=[1])`."""
+        from .script import Script
+
         return Script(self, script)
 
     def lock(
@@ -174,6 +179,8 @@ class Redis(FieldsetCommands):
         raise_on_release_error: bool = True,
     ) -> Any:
         """A Lock, or a `lock_class`, with that name in the server; see Lock for the options."""
+        from .lock import Lock
+
         return (lock_class or Lock)(
             self,
             name,
@@ -187,10 +194,14 @@ class Redis(FieldsetCommands):
 
     def pubsub(self, **kwargs: Any) -> PubSub:
         """A PubSub with a connection of its own: subscribe to channels with it, and read their messages."""
+        from .pubsub import PubSub
+
         return PubSub(self.connection_pool, **kwargs)
 
     def monitor(self) -> Monitor:
         """A Monitor: all commands that the server runs."""
+        from .monitor import Monitor
+
         return Monitor(self.connection_pool)
 
     # -- closing
