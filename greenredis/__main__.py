@@ -1,4 +1,4 @@
-"""The command line: `python -m greenredis demo`, `python -m greenredis bench`."""
+"""The command line: `python -m greenredis demo`, `bench`, `run`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 
 import gevent
 
+from . import running
 from .version import __version__
 
 
@@ -69,10 +70,14 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--greenlets", type=greenlets, default=200, help="default: %(default)s")
     bench.add_argument("--seconds", type=seconds, default=3, help="for each line; default: %(default)s")
     bench.set_defaults(run=run_bench)
+    about = "run a Python program with gevent's patching, and greenredis in redis-py's place"
+    commands.add_parser("run", help=about, description=about, usage=running.USAGE)
     return main
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["run"] and sys.argv[2:3] not in (["-h"], ["--help"]):
+        return running.run(sys.argv[2:])  # whose words are another program's
     options = parser().parse_args()
     interrupt_this_greenlet()
     try:

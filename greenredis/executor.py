@@ -76,6 +76,7 @@ class Executor(CoreCommands):
         if not words:
             raise DataError("a command needs at least its name")
         shared = options.pop("multiplex", True) and not (NEVER_DECODE in options and self._decodes)
+        options.pop("keys", None)  # for redis-py's cache
         plan = self._plan(words)
         sent = words if len(plan.name) == 1 else (*plan.name, *words[1:])
         traits = plan.traits if plan.traits.is_fixed else traits_of(sent)
@@ -198,7 +199,8 @@ class Executor(CoreCommands):
             if EMPTY_RESPONSE in options:
                 return options[EMPTY_RESPONSE]
             raise
-        options.pop(EMPTY_RESPONSE, None)
+        for name in (EMPTY_RESPONSE, "keys"):
+            options.pop(name, None)
         callback = self.response_callbacks.get(command_name)
         return reply if callback is None else callback(reply, **options)
 

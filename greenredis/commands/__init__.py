@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from .arrays import ArrayCommands
 from .functions import FunctionCommands
+from .geo import GeoCommands
 from .hashes import HashCommands
+from .hyperloglog import HyperlogCommands
 from .keys import KeyCommands
 from .lists import ListCommands
 from .messages import PubSubCommands
@@ -11,6 +14,8 @@ from .scripting import ScriptCommands
 from .server import ServerCommands
 from .server_modules import ModuleCommands
 from .sets import SetCommands
+from .sorted_sets import SortedSetCommands
+from .streams import StreamCommands
 from .strings import StringCommands
 from .topology import ClusterCommands, SentinelCommands
 
@@ -21,6 +26,11 @@ class CoreCommands(
     HashCommands,
     ListCommands,
     SetCommands,
+    SortedSetCommands,
+    StreamCommands,
+    GeoCommands,
+    HyperlogCommands,
+    ArrayCommands,
     PubSubCommands,
     ScriptCommands,
     FunctionCommands,
@@ -33,10 +43,13 @@ class CoreCommands(
 
 
 __all__ = [
+    "ArrayCommands",
     "ClusterCommands",
     "CoreCommands",
     "FunctionCommands",
+    "GeoCommands",
     "HashCommands",
+    "HyperlogCommands",
     "KeyCommands",
     "ListCommands",
     "ModuleCommands",
@@ -45,5 +58,7 @@ __all__ = [
     "SentinelCommands",
     "ServerCommands",
     "SetCommands",
+    "SortedSetCommands",
+    "StreamCommands",
     "StringCommands",
 ]

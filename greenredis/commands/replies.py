@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from .geo_replies import geo_callbacks
 from .server_replies import (
     acl_log,
     acl_log_plain,
@@ -27,6 +28,8 @@ from .server_replies import (
     tracking_list,
 )
 from .shapes import flatten, is_ok, pairs, text, text_list, text_pairs
+from .sorted_set_replies import sorted_set_callbacks
+from .stream_replies import stream_callbacks
 from .topology_replies import topology_callbacks
 
 Callback = Callable[..., Any]
@@ -264,7 +267,9 @@ _RESP2_UNIFIED = {
 
 @cache
 def _merged(protocol: int | None, legacy_responses: bool) -> _TABLE:
-    others = topology_callbacks(protocol, legacy_responses)
+    others: _TABLE = {}
+    for callbacks in (sorted_set_callbacks, stream_callbacks, geo_callbacks, topology_callbacks):
+        others |= callbacks(protocol, legacy_responses)
     if legacy_responses:
         own = {None: _RESP3_AS_RESP2, 3: _RESP3_LEGACY}.get(protocol, _RESP2_LEGACY)
     else:

@@ -19,6 +19,8 @@ from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutEr
 from ..protocol import NOT_ENOUGH, Packed, Packer, Parser, Push, Word
 from ..retry import Retry
 from .handshake import shake_hands
+from .own_socket import OwnSocket
+from .own_socket import ask as ask_one_by_one
 from .socket import connect
 from .wire import TURN, Wire, give_turn
 
@@ -67,7 +69,8 @@ class CoreConnection:
         self.must_be_resp3 = options["protocol"] in (3, "3")
         self.protocol = int(options["protocol"] or 3)
         self.read_from_replica = False
-        self.encoder = Packer(options["encoding"], options["encoding_errors"])
+        decodes = options["decode_responses"]
+        self.encoder = Packer(options["encoding"], options["encoding_errors"], decodes)
         self.handshake_metadata: Any = None
         self.next_health_check = 0.0
         self.owed = 0
@@ -107,6 +110,10 @@ class CoreConnection:
         """The native, non-blocking socket; None while not connected."""
         return self._wire.sock if self._wire is not None else None
 
+    @_sock.setter
+    def _sock(self, sock: Any) -> None:
+        self._wire = OwnSocket(sock) if sock is not None else None  # type: ignore[assignment]
+
     def get_protocol(self) -> int:
         """2 or 3: the protocol that is spoken."""
         return self.protocol
@@ -131,7 +138,7 @@ class CoreConnection:
         if self.must_be_resp3 or self.options["protocol"] is None:
             self.protocol = 3
         try:
-            self._wire = connect(self._target(), self.options, self._context(), until)
+            self._wire = self._dial(until)
             self._wire.deadline = until
             self._start_parser()
             (self.redis_connect_func or type(self).on_connect)(self)
@@ -142,6 +149,12 @@ class CoreConnection:
             error.address = error.address or self.address
             raise
         self._call_back()
+
+    def _dial(self, until: float | None) -> Wire:
+        bring: Callable[[], Any] | None = getattr(self, "_connect", None)
+        if bring is not None:  # a subclass's
+            return OwnSocket(bring())  # type: ignore[return-value]
+        return connect(self._target(), self.options, self._context(), until)
 
     def _start_parser(self) -> None:
         options = self.options
@@ -179,6 +192,8 @@ class CoreConnection:
     def ask(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         """The replies to `commands`, errors among them, written as one batch."""
         wire = self._live_wire()
+        if isinstance(wire, OwnSocket):
+            return ask_one_by_one(self, commands)
         until = wire.deadline
         if self.socket_timeout is not None:
             own = monotonic() + self.socket_timeout

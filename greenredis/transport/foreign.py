@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
+from ..exceptions import TimeoutError
 from .connection import AbstractConnection
+from .core import UNSET
 
 
 def is_native(connection_class: Any) -> bool:
-    """Whether the class is ours, or a subclass of ours."""
-    return isinstance(connection_class, type) and issubclass(connection_class, AbstractConnection)
+    """Whether the class is ours, or a subclass of ours that opens our socket.
+
+    One that brings a socket, by redis-py's `_connect()`, is the user's own, as fakeredis's is.
+    """
+    ours = isinstance(connection_class, type) and issubclass(connection_class, AbstractConnection)
+    return ours and not hasattr(connection_class, "_connect")
 
 
 def own_options(connection_class: type[Any]) -> list[str] | None:
@@ -51,6 +58,9 @@ def adopt(connection: Any) -> Any:
         "expires": float("inf"),
         "tainted": False,
     }
+    if isinstance(connection, AbstractConnection):
+        del extras["is_connected"]
+        _bring_own_socket(connection)
     for name, value in extras.items():
         if not hasattr(connection, name):
             setattr(connection, name, value)
@@ -58,3 +68,24 @@ def adopt(connection: Any) -> Any:
     connection._re_auth_token = connection
     connection.make_ready = connection.connect
     return connection
+
+
+def _bring_own_socket(connection: Any) -> None:
+    if type(connection).read_response is AbstractConnection.read_response:
+        kind = type(connection).__qualname__
+        raise TypeError(f"{kind} brings a socket, by _connect(), so it must read from it, by read_response()")
+    # What it has read is not counted.
+    connection.is_reusable = lambda: connection.is_connected and not connection.tainted
+    connection.read_response = _in_time(connection)
+
+
+def _in_time(connection: Any) -> Callable[..., Any]:
+    """`read_response`, within the `timeout` that it may not know of."""
+    read = connection.read_response
+
+    def read_response(*args: Any, timeout: Any = UNSET, **options: Any) -> Any:
+        if timeout is not UNSET and not connection.can_read(timeout):
+            raise TimeoutError(f"nothing to read from {connection.address}")
+        return read(*args, **options)
+
+    return read_response

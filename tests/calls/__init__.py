@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import core, scripting, topology
+from . import arrays, core, geo, scripting, sorted_sets, streams, topology
 from .base import Call
 
-GROUPS: tuple[Any, ...] = (core, scripting, topology)
+GROUPS: tuple[Any, ...] = (core, sorted_sets, streams, geo, arrays, scripting, topology)
 
 SETUP: list[str] = [line for group in GROUPS for line in group.SETUP]  # commands before each call
 CALLS: list[Call] = [each for group in GROUPS for each in group.CALLS]

@@ -22,7 +22,7 @@ CALLS: list[Call] = [
     call("sentinel_set", "main", "quorum", 3),
 ]
 
-# What changes a server of which other tests ask things.
+# What changes the state of the connection, which the next calls use.
 WORDS_ONLY: set[str] = {"readonly", "readwrite"}
 
 ERRORS: list[Call] = []
