@@ -112,7 +112,8 @@ class Batches(Wire):
         return self
 
     def set(self, key: str, value: bytes) -> Any:
-        self.packed.append(pack_command(("SET", key, value)))
+        words: Any = ("SET", key, value)
+        self.packed.append(pack_command(words))
 
     def execute(self, *words: Any) -> Any:
         if words:

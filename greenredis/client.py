@@ -77,8 +77,8 @@ class Redis(FieldsetCommands, RedisModuleCommands):
         self.auto_close_connection_pool = connection_pool is None
         if connection_pool is None:
             connection_pool = make_pool(given)
-        else:
-            _refuse_pool_options(given)
+        elif connection_pool.is_native:
+            _refuse_pool_options(given, connection_pool.connection_kwargs)
         self._set_up(connection_pool, multiplex, single_connection_client)
 
     def _set_up(self, pool: ConnectionPool, multiplex: bool, single: bool) -> None:
@@ -245,8 +245,8 @@ def from_url(url: str, **kwargs: Any) -> Redis:
     return Redis.from_url(url, **kwargs)
 
 
-def _refuse_pool_options(given: dict[str, Any]) -> None:
-    """Options that a given pool has already decided would be ignored: refuse them."""
+def _refuse_pool_options(given: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Options that a given pool has decided otherwise would be ignored: refuse them."""
     defaults = Redis.__init__.__kwdefaults__ or {}
     names = Redis.__init__.__code__.co_varnames[1 : 1 + len(Redis.__init__.__defaults__ or ())]
     defaults = dict(zip(names, Redis.__init__.__defaults__ or (), strict=True), **defaults)
@@ -254,6 +254,7 @@ def _refuse_pool_options(given: dict[str, Any]) -> None:
         name
         for name, value in given.items()
         if name in UNSUPPORTED_OPTIONS or name not in defaults or value != defaults[name]
+        if name not in own or value != own[name]
     ]
     extra = [name for name in extra if not (name in UNSUPPORTED_OPTIONS and given[name] is None)]
     if extra:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 import redis
@@ -46,9 +47,10 @@ def test_fieldsets_are_the_pools() -> None:
 
 def test_bad_input_is_refused() -> None:
     with Redis() as client:
-        for fields in ("name", b"name", []):
+        wrong: list[Any] = ["name", b"name", []]
+        for fields in wrong:
             with pytest.raises(DataError):
-                client.himport_prepare("people", fields)  # type: ignore[arg-type]
+                client.himport_prepare("people", fields)
         client.himport_prepare("people", ["name"])
         with pytest.raises(DataError, match="list"):
             client.himport_set("anna", "people", "Anna")

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("executor",),
     ("staged",),
     (
-        "modules", "pipeline", "pubsub", "monitor", "script", "lock", "cache",
+        "modules", "module_adapter", "pipeline", "pubsub", "monitor", "script", "lock", "cache",
         "fieldsets", "pubsub_connection", "pubsub_health", "pubsub_messages", "pubsub_worker",
     ),
     ("client",),
