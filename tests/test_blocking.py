@@ -99,16 +99,11 @@ def test_streams_lose_nothing(server: Server) -> None:
     server.ask("XGROUP", "CREATE", "stream", "group", "$", "MKSTREAM")
 
     def consume(client: Redis) -> Any:
-        found = client.execute_command(
-            *("XREADGROUP", "GROUP", "group", "consumer", "COUNT", 1, "BLOCK", 0, "STREAMS", "stream", ">")
-        )
-        [(_, [(entry, [_, number])])] = found.items() if isinstance(found, dict) else found
-        client.execute_command("XACK", "stream", "group", entry)
-        return number
+        [[_, [(entry, fields)]]] = client.xreadgroup("group", "consumer", {"stream": ">"}, count=1, block=0)
+        client.xack("stream", "group", entry)
+        return fields[b"n"]
 
-    storm = Storm(
-        server, consume, lambda client, number: client.execute_command("XADD", "stream", "*", "n", number)
-    )
+    storm = Storm(server, consume, lambda client, number: client.xadd("stream", {"n": number}))
     storm.run()
     pending = {each[0] for each in server.ask("XPENDING", "stream", "group", "-", "+", ELEMENTS)}
     entries = {entry: int(fields[1]) for entry, fields in server.ask("XRANGE", "stream", "-", "+")}
