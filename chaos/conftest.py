@@ -7,4 +7,5 @@ from pathlib import Path
 
 _shared = runpy.run_path(str(Path(__file__).resolve().parent.parent / "tests" / "conftest.py"))
 pytest_addoption = _shared["pytest_addoption"]
+pytest_collection_finish = _shared["pytest_collection_finish"]
 pytest_itemcollected = _shared["pytest_itemcollected"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import random
@@ -27,6 +28,12 @@ _patch("after")
 from greenredis.testing import pytest_plugin  # noqa: E402
 
 pytest_itemcollected = pytest_plugin.limit_all
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests are not looked through by each of their garbage collections."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:

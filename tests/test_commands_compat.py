@@ -198,6 +198,7 @@ def compare(sent: Sent, name: str, replies: dict[int, Any]) -> None:
         assert (type(found), found) == (type(theirs), theirs), (protocol, legacy)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("wires", [False, True], ids=["bytes", "decoded"], indirect=True)
 @pytest.mark.parametrize("call", [call for call in CALLS if call[0] not in WORDS_ONLY], ids=title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,8 @@ except KeyboardInterrupt:
     print("told", flush=True)
 """)
     line = [sys.executable, "-m", "greenredis", "run", str(script)]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, env=environment()) as child:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    with subprocess.Popen(line, stdout=subprocess.PIPE, env=environment(), preexec_fn=heard) as child:
         assert child.stdout is not None and child.stdout.readline() == b"ready\n"
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == b"told\n" and child.wait(20) == 0
