@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gevent.lock import RLock
 
 from .commands.callbacks import Callbacks
-from .commands.replies import response_callbacks
 from .config import UNSUPPORTED_OPTIONS, parse_url
 from .driver_info import UNSET
 from .exceptions import REFUSED, DataError, WatchError
@@ -82,6 +81,8 @@ class Redis(FieldsetCommands, RedisModuleCommands):
         self._set_up(connection_pool, multiplex, single_connection_client)
 
     def _set_up(self, pool: ConnectionPool, multiplex: bool, single: bool) -> None:
+        from .commands.replies import response_callbacks  # not at import, where it would cost 6 ms
+
         options = pool.options if pool.is_native else {}
         callbacks = response_callbacks(options.get("protocol"), options.get("legacy_responses", True))
         transport: Any = pool.multiplexer if multiplex and pool.can_share and not single else pool

@@ -28,7 +28,7 @@ class StreamCommands(Commands):
 
     def xackdel(self, name: Key, groupname: Word, *ids: Word, ref_policy: _Policy = "KEEPREF") -> list[int]:
         """For each id 1 if acknowledged and deleted, 2 if still referred to, -1 if there is none."""
-        words = [*_policy(ref_policy), "IDS", *_counted(ids)]
+        words = [_policy(ref_policy), "IDS", *_counted(ids)]
         return self.execute_command("XACKDEL", name, groupname, *words)
 
     def xadd(
@@ -51,7 +51,11 @@ class StreamCommands(Commands):
         its fields (`idmpauto` names the producer), or by its own id (`idmp`, producer and id).
         """
         _whole(maxlen=maxlen)
-        words = options(NOMKSTREAM=bool(nomkstream)) + _policy(ref_policy) + _idempotence(id, idmpauto, idmp)
+        words = (
+            options(NOMKSTREAM=bool(nomkstream))
+            + _policy_if_given(ref_policy)
+            + _idempotence(id, idmpauto, idmp)
+        )
         words += _trimming(maxlen, minid, approximate) + options(LIMIT=limit)
         return self.execute_command("XADD", name, *words, id, *flat(_filled(fields)))
 
@@ -123,7 +127,7 @@ class StreamCommands(Commands):
 
     def xdelex(self, name: Key, *ids: Word, ref_policy: _Policy = "KEEPREF") -> list[int]:
         """For each id 1 if deleted, 2 if still referred to, -1 if there is none."""
-        return self.execute_command("XDELEX", name, *_policy(ref_policy), "IDS", *_counted(ids))
+        return self.execute_command("XDELEX", name, _policy(ref_policy), "IDS", *_counted(ids))
 
     def xgroup_create(
         self,
@@ -293,7 +297,9 @@ class StreamCommands(Commands):
         words = _trimming(maxlen, minid, approximate)
         if not words:
             raise DataError("maxlen or minid must be given")
-        return self.execute_command("XTRIM", name, *words, *options(LIMIT=limit), *_policy(ref_policy))
+        return self.execute_command(
+            "XTRIM", name, *words, *options(LIMIT=limit), *_policy_if_given(ref_policy)
+        )
 
 
 def _trimming(maxlen: int | None, minid: Word | None, approximate: bool) -> list[Any]:
@@ -317,10 +323,14 @@ def _idempotence(id: Word, idmpauto: Any, idmp: Any) -> list[Any]:
     return ["IDMP", *idmp]
 
 
-def _policy(ref_policy: Any) -> list[Any]:
-    if ref_policy not in (None, "KEEPREF", "DELREF", "ACKED"):
+def _policy(ref_policy: Any) -> Any:
+    if ref_policy not in ("KEEPREF", "DELREF", "ACKED"):
         raise DataError("ref_policy must be KEEPREF, DELREF or ACKED")
-    return [] if ref_policy is None else [ref_policy]
+    return ref_policy
+
+
+def _policy_if_given(ref_policy: Any) -> list[Any]:
+    return [] if ref_policy is None else [_policy(ref_policy)]
 
 
 def _counted(ids: tuple[Word, ...]) -> list[Any]:

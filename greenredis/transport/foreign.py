@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from ..exceptions import TimeoutError
 from .connection import AbstractConnection
 from .core import UNSET
+
+_TAKES_ANY = 0x08  # inspect.CO_VARKEYWORDS, whose module takes 3 ms to import
 
 
 def is_native(connection_class: Any) -> bool:
@@ -29,7 +30,7 @@ def own_options(connection_class: type[Any]) -> list[str] | None:
         if "__init__" in vars(kind):
             code = vars(kind)["__init__"].__code__
             names += code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-            if code.co_flags & inspect.CO_VARKEYWORDS:
+            if code.co_flags & _TAKES_ANY:
                 return None
     return names
 
