@@ -135,6 +135,14 @@ def test_signature(name: str) -> None:
     assert parameters(getattr(CoreCommands, name)) == parameters(getattr(redis.Redis, name))
 
 
+@pytest.mark.parametrize("name", sorted(public(redis.Redis) & set(vars(redis.Redis)) - set(MISSING)))
+def test_signature_of_what_the_client_adds(name: str) -> None:
+    ours, theirs = parameters(getattr(Redis, name)), parameters(getattr(redis.Redis, name))
+    if name == "execute_command":
+        theirs[1] = ("words", *theirs[1][1:])
+    assert ours == theirs
+
+
 def test_every_method_is_called_and_is_redis_pys() -> None:
     called = {name for name, *_ in (*CALLS, *ERRORS)}
     assert public(CoreCommands) - called == {"digest_local", "sentinel", "unwatch", "watch"}
