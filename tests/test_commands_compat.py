@@ -6,6 +6,7 @@ import inspect
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,7 @@ def compare(sent: Sent, name: str, replies: dict[int, Any]) -> None:
         reply = replies.get(2 if protocol == 2 else 3, IndexError())
         if isinstance(reply, Exception):
             continue
-        theirs = convert(get_response_callbacks(protocol, legacy), sent, name, reply)
+        theirs = convert(get_response_callbacks(protocol, legacy), sent, name, deepcopy(reply))
         found = convert(response_callbacks(protocol, legacy), sent, name, reply)
         assert (type(found), found) == (type(theirs), theirs), (protocol, legacy)
 

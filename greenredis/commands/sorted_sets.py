@@ -60,11 +60,11 @@ class SortedSetCommands(Commands):
 
     def zdiff(self, keys: Keys, withscores: bool = False) -> Any:
         """The first one's members that are in none of the others."""
-        return self._combine("ZDIFF", [], keys, withscores=withscores)
+        return self._combine("ZDIFF", [], [*keys], withscores=withscores)
 
     def zdiffstore(self, dest: Key, keys: Keys) -> int:
         """How many members `zdiff` gives, stored at `dest`."""
-        return self._combine("ZDIFFSTORE", [dest], keys)  # type: ignore[no-any-return]
+        return self._combine("ZDIFFSTORE", [dest], [*keys])  # type: ignore[no-any-return]
 
     def zincrby(self, name: Key, amount: float, value: Word) -> float:
         """The member's score after adding `amount`."""

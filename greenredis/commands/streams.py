@@ -51,11 +51,8 @@ class StreamCommands(Commands):
         its fields (`idmpauto` names the producer), or by its own id (`idmp`, producer and id).
         """
         _whole(maxlen=maxlen)
-        words = (
-            options(NOMKSTREAM=bool(nomkstream))
-            + _policy_if_given(ref_policy)
-            + _idempotence(id, idmpauto, idmp)
-        )
+        words = options(NOMKSTREAM=bool(nomkstream)) + _policy_if_given(ref_policy)
+        words += _idempotence(id, idmpauto, idmp)
         words += _trimming(maxlen, minid, approximate) + options(LIMIT=limit)
         return self.execute_command("XADD", name, *words, id, *flat(_filled(fields)))
 

@@ -114,6 +114,8 @@ _COMBINED = [
     call("zdiff", ["z", "y"]),
     call("zdiff", ["y", "none"], withscores=True),
     call("zdiffstore", "dest", ["z", "y"]),
+    call("zdiff", {"z": 1, "y": 2}),
+    call("zdiffstore", "dest", {"z": 1, "y": 2}),
     *each("zinter zunion", ["z", "y"]),
     *each("zinter zunion", ("z", "y"), withscores=True),
     *each("zinter zunion", {"y": 2, "lex": 0.5}, "max", True),
