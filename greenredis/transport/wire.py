@@ -283,9 +283,10 @@ def give_turn(hub: Any) -> None:
 
 def in_turns(items: Iterable[T]) -> Iterator[T]:
     """The same items; between two of them the hub gets a turn when it is due, the only switch point."""
-    turn = monotonic() + TURN
+    share = TURN / 2  # loops follow one another: the end of one and the start of the next are in one turn
+    turn = monotonic() + share
     for item in items:
         if monotonic() > turn:
             give_turn(get_hub())
-            turn = monotonic() + TURN
+            turn = monotonic() + share
         yield item
