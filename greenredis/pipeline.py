@@ -19,7 +19,7 @@ from .exceptions import (
 )
 from .executor import EMPTY_RESPONSE, NEVER_DECODE, Executor
 from .protocol import Word
-from .staged import Command, Needs, converted, has_error, needs_of, pack_all, to_send
+from .staged import Command, Needs, converted, has_error, let_go, needs_of, pack_all, to_send
 from .traits import Traits, traits_of
 from .transport.connection import split_name
 from .transport.pool import ConnectionPool
@@ -201,6 +201,7 @@ class BasePipeline(Executor):
         outcome = replies.pop()
         if isinstance(outcome, Exception):
             return self._failure(commands, replies, outcome)
+        let_go(replies)
         if outcome is None:
             raise WatchError("Watched variable changed.")
         if len(outcome) != len(commands):

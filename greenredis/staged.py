@@ -16,6 +16,7 @@ from .transport.wire import in_turns
 T = TypeVar("T")
 Command = tuple[Sequence[Word], dict[str, Any]]
 
+_MANY = 4096
 _OWN_OPTIONS = frozenset(("keys", "multiplex", EMPTY_RESPONSE, NEVER_DECODE))  # not for callbacks
 # After these, replies cannot be told from each other.
 _UNPIPED = frozenset(
@@ -96,6 +97,12 @@ def pack_all(commands: Sequence[Command], needs: Needs, executor: Executor) -> P
 def has_error(replies: Sequence[Any]) -> bool:
     """Whether any of the replies is one."""
     return any(any(isinstance(reply, Exception) for reply in part) for part in in_turns(_parts(replies)))
+
+
+def let_go(replies: list[Any]) -> None:
+    """Empty the list. A switch point where there are many: even freeing them takes time."""
+    for size in in_turns(range(len(replies), 0, -_MANY)):
+        del replies[max(0, size - _MANY) :]
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

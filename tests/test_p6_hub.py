@@ -98,7 +98,7 @@ def test_a_million_replies_on_link(server: Server) -> None:
 def test_pipeline_of_many_commands(client: Redis, transaction: bool) -> None:
     def work(ticker: Ticker) -> None:
         pipe = client.pipeline(transaction)
-        for number in range(100_000):
+        for number in range(40_000):
             pipe.echo(str(number))
         stack = pipe.command_stack
         ticker.reset()
