@@ -23,7 +23,8 @@ from greenredis.testing import Certificates, Server, Ticker, TlsTerminator, on_q
 BOUND = 0.010
 MEGABYTE = 1 << 20
 
-pytestmark = pytest.mark.usefixtures("leaks")
+# It needs the machine for itself, and says little about the Python.
+pytestmark = [pytest.mark.usefixtures("leaks"), pytest.mark.slow]
 
 
 def assert_never_late(work: Callable[..., object], own: float = 0.0, preparing: bool = False) -> None:
@@ -73,7 +74,6 @@ def client(request: pytest.FixtureRequest, server: Server) -> Any:
 # -- while much comes and goes
 
 
-@pytest.mark.slow
 @pytest.mark.time_limit(240)
 def test_a_million_replies_on_link(server: Server) -> None:
     """Half to greenlets of their own, half in batches."""
@@ -93,7 +93,6 @@ def test_a_million_replies_on_link(server: Server) -> None:
         assert_never_late(lambda: run([gevent.spawn(batches) for _ in range(50)]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("transaction", [True, False])
 def test_pipeline_of_many_commands(client: Redis, transaction: bool) -> None:
     def work(ticker: Ticker) -> None:
@@ -113,7 +112,6 @@ def run(greenlets: list[Any]) -> None:
     gevent.joinall(greenlets, raise_error=True)
 
 
-@pytest.mark.slow
 def test_all_at_once_in_one_turn(server: Server) -> None:
     """100,000 replies that are there at the same time, each for a greenlet of its own."""
     with Redis(port=server.port, socket_timeout=30) as client:
@@ -136,7 +134,6 @@ def test_all_at_once_in_one_turn(server: Server) -> None:
         assert_never_late(work, preparing=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("end", ["close", "kill"])
 def test_link_breaks_under_many(fresh_server: Server, end: str) -> None:
     """Telling 20,000 callers of it is work for more than one turn."""
@@ -194,7 +191,6 @@ def test_reply_of_a_million_words(server: Server, client: Redis) -> None:
     assert_never_late(lambda: kept.append(client.execute_command("LRANGE", "words", 0, -1)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, str])
 def test_set_of_64_mb(server: Server, client: Redis, kind: Any) -> None:
     word: Any = "x" * (64 * MEGABYTE)
@@ -204,7 +200,6 @@ def test_set_of_64_mb(server: Server, client: Redis, kind: Any) -> None:
     assert server.ask("STRLEN", "big") == 64 * MEGABYTE
 
 
-@pytest.mark.slow
 def test_rpush_of_a_million_words(server: Server, client: Redis) -> None:
     command = ("RPUSH", "list", *(f"word{number}" for number in range(1_000_000)))
 
@@ -216,7 +211,6 @@ def test_rpush_of_a_million_words(server: Server, client: Redis) -> None:
     assert_never_late(push, own_time(lambda: Idle().execute_command(*command)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("count", "size"), [(1500, 60_000), (150_000, 500), (1900, 65_532)])
 def test_rpush_of_long_words(client: Redis, count: int, size: int) -> None:
     """Neither many nor big by themselves, but 75 MB and more together."""
