@@ -9,4 +9,4 @@ _shared = runpy.run_path(str(Path(__file__).resolve().parent.parent / "tests" / 
 pytest_addoption = _shared["pytest_addoption"]
 pytest_collection_finish = _shared["pytest_collection_finish"]
 pytest_itemcollected = _shared["pytest_itemcollected"]
-pytest_runtest_teardown = _shared["pytest_runtest_teardown"]
+pytest_runtest_logstart = _shared["pytest_runtest_logstart"]
