@@ -45,36 +45,93 @@ def address_of(options: Mapping[str, Any]) -> Address:
     return Address(options["host"], options["port"])
 
 
-class Locator(Protocol):
-    """Says where the server is now; a connection to any other Address object is stale."""
+class Located(Protocol):
+    """Has a locator for each hub."""
 
-    # A property, since only the locator itself and its watchers write it.
+    def here(self) -> Locator:
+        """The locator of this hub."""
+
+
+class Locator(Protocol):
+    """Says where the server is now; a connection to any other Address object is stale.
+
+    Only `locate` switches greenlets.
+    """
+
+    # Properties, since only the locator itself and its watchers write them.
     @property
     def address(self) -> Address | None:
         """The server's address, None while it is unknown."""
 
-    def locate(self) -> Address:
-        """The address, waiting until there is one or the caller's deadline comes."""
+    @property
+    def role(self) -> str | None:
+        """What a new connection's server must be, "master" or "slave"; None: it is not asked."""
+
+    def holds(self, address: Any) -> bool:
+        """Whether a connection to this Address object may be used."""
+
+    def pick(self) -> Address | None:
+        """Where the next connection goes, at once; None while that is unknown."""
+
+    def follow(self, share: Any) -> None:
+        """From now on call `share.leave()` when the address has changed, until the share goes."""
+
+    def locate(self, seconds: float | None = None) -> Address:
+        """The address, once the server can be reached.
+
+        Waits until the caller's deadline, without one for so many seconds; then raises
+        MasterNotFoundError.
+        """
+
+    def reached(self, address: Address) -> None:
+        """Be told that a connection to this address was opened."""
+
+    def unreached(self, address: Address, error: Exception) -> None:
+        """Be told that opening a connection to this address failed."""
 
     def failed(self, address: Address, error: Exception) -> None:
-        """Be told that a command or a dial failed at this address."""
+        """Be told that a command failed at this address. Raises the error if no attempt will do better."""
+
+    def explained(self, error: Exception) -> Exception:
+        """What to raise to a caller whose time has ended with this error."""
 
 
 class Fixed:
     """The locator of a server that does not move. Nothing here switches greenlets."""
 
-    __slots__ = ("address",)
+    role: str | None = None
 
     def __init__(self, address: Address) -> None:
         self.address = address
 
-    def locate(self) -> Address:
+    def here(self) -> Fixed:
+        return self
+
+    def follow(self, share: Any) -> None:
+        pass
+
+    def holds(self, address: Any) -> bool:
+        return address is self.address
+
+    def pick(self) -> Address | None:
         return self.address
+
+    def locate(self, seconds: float | None = None) -> Address:
+        return self.address
+
+    def reached(self, address: Address) -> None:
+        pass
+
+    def unreached(self, address: Address, error: Exception) -> None:
+        pass
 
     def failed(self, address: Address, error: Exception) -> None:
         # The name may lead to another server since the failover, so whatever is open to it is stale.
         if address is self.address and isinstance(error, (ReadOnlyError, MasterDownError)):
             self.address = Address(address.host, address.port, address.path)
+
+    def explained(self, error: Exception) -> Exception:
+        return error
 
     def __repr__(self) -> str:
         return f"<Fixed {self.address}>"

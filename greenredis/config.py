@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .address import Address, Fixed, Locator, address_of
+from .address import Address, Fixed, Located, Locator, address_of
 from .options import (
     CONNECTION_OPTIONS,
     OPTIONS,
@@ -26,6 +26,7 @@ __all__ = [
     "UNSUPPORTED_OPTIONS",
     "Address",
     "Fixed",
+    "Located",
     "Locator",
     "Option",
     "address_of",

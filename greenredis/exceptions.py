@@ -203,6 +203,17 @@ class SlotNotCoveredError(RedisClusterException):
     """No known node serves the slot."""
 
 
+class MasterNotFoundError(ConnectionError):
+    """No sentinel knows a master that can be reached; the message tells what each of them answered."""
+
+
+class SlaveNotFoundError(ConnectionError):
+    """Neither a replica nor the master can be reached."""
+
+
+ReplicaNotFoundError = SlaveNotFoundError
+
+
 class MaxConnectionsError(ConnectionError):
     """All connections of the pool are lent."""
 

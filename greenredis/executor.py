@@ -18,6 +18,7 @@ from .exceptions import (
     AuthorizationError,
     ClusterDownError,
     DataError,
+    MasterNotFoundError,
     MaxConnectionsError,
     NoPermissionError,
     RedisError,
@@ -33,6 +34,8 @@ from .transport.pool import ConnectionPool
 EMPTY_RESPONSE = "EMPTY_RESPONSE"
 NEVER_DECODE = "NEVER_DECODE"
 _PASSING = (TryAgainError, ClusterDownError)  # refused for now: wait and repeat
+# Another attempt would fail as well, or all the time that there was has been waited for one.
+_FINAL = (MaxConnectionsError, MasterNotFoundError, AuthenticationError, AuthorizationError)
 _WAIT_CHANNEL = b"greenredis:wait"
 
 
@@ -132,7 +135,7 @@ class Executor(CoreCommands):
                 if error.address is not None:
                     locator.failed(error.address, error)  # type: ignore[arg-type]
             if not self._may_repeat(error, traits, policy, failures):
-                raise error
+                raise locator.explained(error)
             self._back_off(policy.backoff_seconds(failures), error)
             try:
                 reply = attempt()
@@ -146,7 +149,7 @@ class Executor(CoreCommands):
     def _may_repeat(self, error: Exception, traits: Traits, policy: Retry, failures: int) -> bool:
         if not policy.allows(failures) or not isinstance(error, (*policy.supported_errors, *_PASSING)):
             return False
-        if isinstance(error, (MaxConnectionsError, AuthenticationError, AuthorizationError)):
+        if isinstance(error, _FINAL):
             return False
         if getattr(error, "maybe_executed", False):
             return self._resend == "always" or (self._resend == "safe" and traits.read_only)
@@ -155,7 +158,7 @@ class Executor(CoreCommands):
     def _back_off(self, seconds: float, error: Exception) -> None:
         until = deadlines.current()
         if until is not None and monotonic() + seconds >= until:
-            raise error
+            raise self.connection_pool.locator.explained(error)
         gevent.sleep(seconds)
 
     def _wait_for_replicas(self, words: Sequence[Word]) -> Any:

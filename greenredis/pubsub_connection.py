@@ -176,12 +176,8 @@ class LastingConnection:
 
     def _open(self, connection: Any) -> None:
         locator = self.pool.locator
-        address = connection.address = locator.locate()
-        try:
-            connection.connect()
-        except RedisError as error:
-            locator.failed(address, error)
-            raise
+        locator.locate(self.pool.options["socket_timeout"])
+        self.pool.open(connection, locator)
 
     def _failed(self, error: Exception) -> None:
         policy = self.pool.retry

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .lateness import MachineLateness, Ticker, on_quiet_machine, open_descriptors, wait_until
 from .process import ComponentNotFound, Process, ProcessFailed, free_port
 from .scripted import FullListener, ScriptedClient, ScriptedServer
+from .sentinels import SentinelDeployment, SentinelServer, SwitchObserver
 from .servers import (
     Server,
     ServerNotFound,
@@ -31,8 +32,11 @@ __all__ = [
     "Proxy",
     "ScriptedClient",
     "ScriptedServer",
+    "SentinelDeployment",
+    "SentinelServer",
     "Server",
     "ServerNotFound",
+    "SwitchObserver",
     "Ticker",
     "TlsTerminator",
     "Toxiproxy",

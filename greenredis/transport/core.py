@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from gevent import getcurrent
+from gevent.hub import get_hub
 from gevent.monkey import get_original
 
 from .. import deadlines
-from ..config import CONNECTION_OPTIONS, UNSUPPORTED_OPTIONS, Address, check_options, validate
+from ..config import CONNECTION_OPTIONS, UNSUPPORTED_OPTIONS, Address, Locator, check_options, validate
 from ..credentials import UsernamePasswordCredentialProvider
 from ..driver_info import UNSET as _UNSET
 from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutError
@@ -69,6 +71,8 @@ class CoreConnection:
         self.must_be_resp3 = options["protocol"] in (3, "3")
         self.protocol = int(options["protocol"] or 3)
         self.read_from_replica = False
+        self.locator: Locator | None = None  # asked for the address whenever it connects again
+        self.role: str | None = None  # what the server must be, by its ROLE
         decodes = options["decode_responses"]
         self.encoder = Packer(options["encoding"], options["encoding_errors"], decodes)
         self.handshake_metadata: Any = None
@@ -79,6 +83,7 @@ class CoreConnection:
         self.max_idle_time = float("inf")  # while nothing is written, where it is shared
         self.idle_since = 0.0
         self._wire: Wire | None = None
+        self._opener: Any = None  # the greenlet that opens the wire
         self._parser: Parser | None = None
         self._eager = False  # whether to read before waiting
         self._turn = 0.0
@@ -124,10 +129,17 @@ class CoreConnection:
         """Connect and shake hands, unless it is connected: one attempt."""
         if self.is_connected:
             return
-        done = False
+        locator, done = self.locator, False
+        if locator is not None:
+            self.address = locator.locate(self.socket_timeout)
+            self.role = locator.role
         try:
             self._open(deadlines.after(self.socket_connect_timeout))
             done = True
+        except RedisError as error:
+            if locator is not None and self.address is not None:
+                locator.unreached(self.address, error)
+            raise
         finally:
             if not done:
                 self.disconnect()
@@ -154,7 +166,11 @@ class CoreConnection:
         bring: Callable[[], Any] | None = getattr(self, "_connect", None)
         if bring is not None:  # a subclass's
             return OwnSocket(bring())  # type: ignore[return-value]
-        return connect(self._target(), self.options, self._context(), until)
+        self._opener = getcurrent()
+        try:
+            return connect(self._target(), self.options, self._context(), until)
+        finally:
+            self._opener = None
 
     def _start_parser(self) -> None:
         options = self.options
@@ -223,9 +239,15 @@ class CoreConnection:
             wire.close()
 
     def shut(self) -> None:
-        """Wake whoever uses it, with an error; that one closes it. For others than its holder."""
+        """Wake whoever uses it or opens it, with an error; that one closes it. For others than its holder."""
         if self._wire is not None:
             self._wire.shut()
+        elif self._opener is not None:
+            get_hub().loop.run_callback(self._break_off, self._opener)
+
+    def _break_off(self, opener: Any) -> None:
+        if self._opener is opener:
+            opener.throw(ConnectionAbortedError("closed by its owner"))
 
     def mark_for_reconnect(self) -> None:
         """Close it when it is released."""

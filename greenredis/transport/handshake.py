@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
     AuthenticationWrongNumberOfArgsError,
+    ConnectionError,
+    NoPermissionError,
     ResponseError,
 )
 
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from .core import CoreConnection
 
 Words = tuple[Any, ...]
+
+
+class WrongRole(ConnectionError):
+    """The server that was connected to is not what was looked for."""
 
 
 def shake_hands(connection: CoreConnection) -> None:
@@ -41,7 +47,7 @@ def _hello(connection: CoreConnection, credentials: Sequence[str]) -> bool:
             raise replies[0]
         return False
     connection.handshake_metadata = _checked(replies[0])
-    _check(commands[1:], replies[1:])
+    _check(connection, commands[1:], replies[1:])
     return True
 
 
@@ -52,11 +58,11 @@ def _classic(connection: CoreConnection, credentials: Sequence[str]) -> None:
     if replies and isinstance(replies[0], AuthenticationWrongNumberOfArgsError):
         commands[0] = ("AUTH", credentials[-1])  # before Redis 6 there was a password only
         replies = connection.ask(commands)
-    _check(commands, replies)
+    _check(connection, commands, replies)
 
 
 def _common(connection: CoreConnection) -> list[Words]:
-    commands: list[Words] = []
+    commands: list[Words] = [("ROLE",)] if connection.role else []
     if connection.client_name:
         commands.append(("CLIENT", "SETNAME", connection.client_name))
     info = connection.driver_info
@@ -71,10 +77,23 @@ def _common(connection: CoreConnection) -> list[Words]:
     return commands
 
 
-def _check(commands: Sequence[Words], replies: Sequence[Any]) -> None:
+def _check(connection: CoreConnection, commands: Sequence[Words], replies: Sequence[Any]) -> None:
     for command, reply in zip(commands, replies, strict=True):
-        if command[:2] != ("CLIENT", "SETINFO") and not _is_unknown_part(command, reply):
+        if command[0] == "ROLE":
+            _check_role(connection, reply)
+        elif command[:2] != ("CLIENT", "SETINFO") and not _is_unknown_part(command, reply):
             _checked(reply)
+
+
+def _check_role(connection: CoreConnection, reply: Any) -> None:
+    """A user who may not ask is not refused: his commands will tell."""
+    if isinstance(reply, NoPermissionError):
+        return
+    words = [each.decode() if isinstance(each, bytes) else each for each in _checked(reply)]
+    if words[0] != connection.role:
+        raise WrongRole(f"{connection.address} is a {words[0]} and no {connection.role}")
+    if words[0] == "slave" and words[3] != "connected":
+        raise WrongRole(f"{connection.address} is not in sync: {words[3]}")
 
 
 def _checked(reply: Any) -> Any:

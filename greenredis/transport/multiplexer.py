@@ -13,6 +13,7 @@ import gevent
 from gevent.hub import get_hub
 
 from .. import deadlines
+from ..config import Address
 from ..exceptions import ConnectionError, TimeoutError, fresh
 from ..protocol import BIG_WORD, Packed, Word
 from ..traits import Traits
@@ -48,8 +49,7 @@ class Multiplexer:
         if packed.__class__ is not bytes:
             return self.pool.execute(words, traits, decode)
         share = self._shares.get(get_hub())
-        link = share.link if share is not None else None
-        if link is None or link.address is not self.pool.locator.address:
+        if share is None or (link := share.link) is None or link.address is not share.locator.address:
             link = self._open_link()
         return link.execute(packed)
 
@@ -64,8 +64,9 @@ class Multiplexer:
 
     def link(self) -> Link:
         """This hub's link, opened if need be."""
-        link = self.pool.share().link
-        if link is None or link.address is not self.pool.locator.address:
+        share = self.pool.share()
+        link = share.link
+        if link is None or link.address is not share.locator.address:
             link = self._open_link()
         return link
 
@@ -77,18 +78,22 @@ class Multiplexer:
         """Close the link and the pool's connections."""
         self.pool.close()
 
-    def _open_link(self) -> Link:
-        """All callers share one opening. The switch point: the wait for it."""
+    def _open_link(self, address: Address | None = None) -> Link:
+        """A new link, to this address if there are several. All callers share one opening.
+
+        The switch points: the waits for the server's address and for the opening.
+        """
         if gevent.getcurrent() is get_hub():
             raise RuntimeError("a command cannot wait in the hub: spawn a greenlet for it")
         share = self.pool.share()
-        opening = share.opening
+        share.locator.locate(self.pool.options["socket_timeout"])
+        opening = share.openings.get(address)
         if opening is None:
-            opening = share.opening = gevent.spawn(self._finish_opening, share)
+            opening = share.openings[address] = gevent.spawn(self._finish_opening, share, address)
         until = deadlines.current()
         opening.join(None if until is None else max(0.0, until - monotonic()))
         if not opening.ready():
-            raise TimeoutError(f"no link to {self.pool.where()} by the deadline")
+            raise share.locator.explained(TimeoutError(f"no link to {self.pool.where()} by the deadline"))
         outcome = opening.value
         if isinstance(outcome, Exception):
             raise fresh(outcome)
@@ -96,24 +101,28 @@ class Multiplexer:
             raise ConnectionError(f"the link to {self.pool.where()} was not opened: {outcome}")
         return outcome
 
-    def _finish_opening(self, share: Share) -> Link | Exception:
-        if share.link is not None:
-            share.link.retire()
-            share.link = None
+    def _finish_opening(self, share: Share, address: Address | None) -> Link | Exception:
         try:
-            connection = share.lend()
-            link = share.link = Link(connection, partial(_forget, share))
-            share.links += 1
-            return link
+            return self._new_link(share, address)
         except Exception as error:
             return error
         finally:
-            share.opening = None
+            share.openings.pop(address, None)
+
+    def _new_link(self, share: Share, address: Address | None) -> Link:
+        if share.link is not None:
+            share.link.retire()
+            share.link = None
+        link = share.link = Link(share.lend(), partial(_forget, share))
+        share.links += 1
+        return link
 
 
 def _forget(share: Share, link: Link) -> None:
     """The link has died: its slot is free."""
-    if share.link is link:
+    address = link.connection.address
+    if share.link is link or share.spread.get(address) is link:
+        share.spread.pop(address, None)
         share.link = None
         if not link.is_expected:
             share.link_lost = True

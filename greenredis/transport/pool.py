@@ -20,6 +20,7 @@ from ..config import (
     UNSUPPORTED_OPTIONS,
     Address,
     Fixed,
+    Located,
     Locator,
     check_options,
     parse_url,
@@ -27,7 +28,7 @@ from ..config import (
     validate,
 )
 from ..credentials import StreamingCredentialProvider
-from ..exceptions import RedisError
+from ..exceptions import ConnectionError, RedisError
 from ..protocol import Packed, Packer, Word
 from ..retry import Retry, default_retry, retry_policy
 from ..traits import Traits
@@ -70,7 +71,7 @@ class ConnectionPool:
         max_lifetime: float | None = None,
         min_idle: int = 0,
         multiplex: bool = True,
-        locator: Locator | None = None,
+        locator: Located | None = None,
         owner: str | None = None,
         **connection_kwargs: Any,
     ) -> None:
@@ -100,7 +101,7 @@ class ConnectionPool:
         self.health_check_interval: float = values["health_check_interval"]
         self.retry = retry_policy(values["retry"], values["retry_on_error"], values["retry_on_timeout"])
         self.packer = Packer(values["encoding"], values["encoding_errors"], values["decode_responses"])
-        self.locator: Locator = locator or Fixed(self._address())
+        self._located: Located = locator or Fixed(self._address())
         self.fieldsets: dict[str, tuple[Word, ...]] = {}  # what HIMPORT's names stand for
         self._context = TlsContext(values)
         self._shares: dict[Any, Share] = {}
@@ -129,6 +130,11 @@ class ConnectionPool:
         return cls(**{**kwargs, **options})
 
     # -- lending
+
+    @property
+    def locator(self) -> Locator:
+        """What says where the server is now, to this hub."""
+        return self._located.here()
 
     def share(self) -> Share:
         """This hub's share of the pool."""
@@ -235,22 +241,25 @@ class ConnectionPool:
             kwargs.pop(name, None)
         return self.connection_class(**kwargs)
 
-    def dial(self) -> Any:
-        """A connected connection to where the locator says, with its lifetime set."""
-        connection = self.make_connection()
-        address = connection.address = self.locator.locate()
+    def open(self, connection: Any, locator: Locator) -> None:
+        """Connect it to where the locator says now. From then on it asks the locator itself."""
+        address = locator.pick()
+        if address is None:
+            raise ConnectionError(f"the address of {self.where()} is not known")
+        connection.address, connection.role, connection.locator = address, locator.role, None
         if self.is_native and issubclass(self.connection_class, SSLConnection):
             connection._ssl_context = self._context.get()
         try:
             connection.connect()
         except RedisError as error:
-            self.locator.failed(address, error)
+            locator.unreached(address, error)
             raise
+        connection.locator = locator
+        locator.reached(address)
         if self.max_idle_time is not None:
             connection.max_idle_time = self.max_idle_time
         if self.max_lifetime is not None:
             connection.expires = monotonic() + self.max_lifetime * random.uniform(0.9, 1.0)
-        return connection
 
     def _is_overridden(self) -> bool:
         kind = type(self)

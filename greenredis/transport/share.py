@@ -14,6 +14,7 @@ from gevent import getcurrent
 from gevent.monkey import get_original
 
 from .. import deadlines
+from ..config import Address, Fixed
 from ..exceptions import ConnectionError, MaxConnectionsError, RedisError, TimeoutError, fresh
 from .alarm import Alarm
 
@@ -42,6 +43,14 @@ class Waiter:
         self.error: Exception | None = None
 
 
+class Probe(Fixed):
+    """The locator of a connection that is to tell whether there is a server of that role."""
+
+    def __init__(self, address: Address, role: str | None) -> None:
+        super().__init__(address)
+        self.role = role
+
+
 class Share:
     """The connections of a pool that belong to one hub. All of it runs in that hub's thread.
 
@@ -52,15 +61,18 @@ class Share:
     def __init__(self, pool: ConnectionPool, hub: Any) -> None:
         self.pool = pool
         self.hub = hub
+        self.locator = pool.locator
         self.idle: Any = pool.queue_class()
         self.lent: set[Any] = set()
+        self.dialing: set[Any] = set()
         self.waiting: deque[Waiter] = deque()
         self.slots = 0
         self.dials = 0
         self.dialed = 0
         self.link: Link | None = None  # shares one lent connection among all greenlets
         self.links = 0  # lent connections that links hold, those that close included
-        self.opening: gevent.Greenlet[..., Any] | None = None  # of the link
+        self.spread: dict[Any, Link] = {}  # where there is one for each address
+        self.openings: dict[Any, gevent.Greenlet[..., Any]] = {}  # of links
         self._is_down = False  # the last dial failed
         self.link_lost = False  # and no connection was opened since
         self.closed = False
@@ -68,6 +80,7 @@ class Share:
         self._sweep = Alarm(hub.loop, self._on_sweep)
         if pool.min_idle or pool.max_idle_time:
             self._sweep.set(monotonic())
+        self.locator.follow(self)
 
     # -- lending
 
@@ -84,7 +97,7 @@ class Share:
             connection = idle.get_nowait()
             self.lent.add(connection)
             age = monotonic() - connection.idle_since
-            if age > FRESH or connection.address is not self.pool.locator.address:
+            if age > FRESH or not self.locator.holds(connection.address):
                 connection = self._checked(connection, age)
         if connection is None:
             connection = self._wait()
@@ -106,7 +119,7 @@ class Share:
     def _is_good(self, connection: Any, age: float) -> bool:
         limit = self.pool.max_idle_time
         return (
-            connection.address is self.pool.locator.address
+            self.locator.holds(connection.address)
             and connection.is_reusable()
             and (limit is None or age < limit)
             and connection.looks_idle()
@@ -124,8 +137,9 @@ class Share:
                 self.release(connection)
 
     def _wait(self) -> Any:
-        """The connection that this caller's turn brings. The switch point of lending."""
+        """The connection that this caller's turn brings. The switch points of lending."""
         pool = self.pool
+        self.locator.locate(pool.options["socket_timeout"])
         if not pool.blocking and self.slots >= pool.max_connections:
             raise MaxConnectionsError(f"all {pool.max_connections} connections to {pool.where()} are lent")
         loop = self.hub.loop
@@ -167,13 +181,15 @@ class Share:
             self.hub.loop.run_callback(_wake, waiter)
         return min((each.until for each in self.waiting), default=None)
 
-    def _timed_out(self, waiter: Waiter) -> RedisError:
+    def _timed_out(self, waiter: Waiter) -> Exception:
         pool, where = self.pool, self.pool.where()
         by_deadline = waiter.until == deadlines.bounded.get(waiter.caller)
         if not by_deadline and self.slots - self.dials >= pool.max_connections:
             return MaxConnectionsError(f"No connection available to {where}: all {self.slots} stayed lent")
-        return TimeoutError(
-            f"no connection to {where} in time: {len(self.lent)} are lent, {self.dials} dials under way"
+        return self.locator.explained(
+            TimeoutError(
+                f"no connection to {where} in time: {len(self.lent)} are lent, {self.dials} dials under way"
+            )
         )
 
     # -- taking back
@@ -183,7 +199,7 @@ class Share:
         if connection not in self.lent:
             return
         self.lent.remove(connection)
-        if self.closed or connection.address is not self.pool.locator.address or not connection.is_reusable():
+        if self.closed or not self.locator.holds(connection.address) or not connection.is_reusable():
             self._drop(connection)
             self._dial_for_waiters()
         else:
@@ -222,22 +238,33 @@ class Share:
     def _finish_dial(self) -> None:
         connection = None
         error: Exception | None = None
+        is_open = False
         try:
-            connection = self.pool.dial()
+            connection = self.pool.make_connection()
+            self.dialing.add(connection)
+            self.pool.open(connection, self.locator)
+            is_open = True
         except Exception as caught:
             error = caught
         except gevent.Timeout as caught:  # of somebody's function that connecting calls
             error = TimeoutError(f"connecting to {self.pool.where()} was given up: {caught}")
         finally:
             self.dials -= 1
-            if connection is None:
+            self.dialing.discard(connection)
+            if not is_open:
                 self.slots -= 1
-                self._refuse(error)
-            elif self.closed:
+                if not self._is_stale(connection):  # the next dial is to where the server is now
+                    self._refuse(error)
+            elif self.closed or self._is_stale(connection):
                 self._drop(connection)
             else:
                 self._welcome(connection)
             self._dial_for_waiters()
+
+    def _is_stale(self, connection: Any) -> bool:
+        """Whether the server has moved since the dial began."""
+        address = getattr(connection, "address", None)
+        return address is not None and self.locator.address is not None and not self.locator.holds(address)
 
     def _welcome(self, connection: Any) -> None:
         if self._is_down or self.link_lost:
@@ -281,12 +308,69 @@ class Share:
     def _drain_idle(self) -> list[Any]:
         return [self.idle.get_nowait() for _ in range(self.idle.qsize())]
 
+    def lend_to(self, address: Address) -> Any:
+        """A connection to just this address: an idle one, else a new one if there is a slot."""
+        idle = self._drain_idle()
+        found = next((each for each in idle if each.address is address and self._is_good(each, 0.0)), None)
+        for connection in reversed(idle):
+            if connection is not found:
+                self.idle.put_nowait(connection)
+        if found is None:
+            found = self._dial_to(address)
+        self.lent.add(found)
+        return found
+
+    def _dial_to(self, address: Address) -> Any:
+        if self.closed or self.slots >= self.pool.max_connections:
+            raise MaxConnectionsError(f"no connection is left for {address}")
+        connection, is_open = self.pool.make_connection(), False
+        self.slots += 1
+        self.dialing.add(connection)
+        try:
+            self.pool.open(connection, Probe(address, self.locator.role))
+            connection.locator = self.locator
+            is_open = True
+            return connection
+        finally:
+            self.dialing.discard(connection)
+            if not is_open:
+                self._drop(connection)
+                self._dial_for_waiters()
+
+    def answers(self, address: Address) -> bool:
+        """Whether a server of the role that the locator wants answers there. Takes a slot meanwhile."""
+        try:
+            self._drop(self._dial_to(address))
+        except RedisError:
+            return False
+        self._dial_for_waiters()
+        return True
+
+    def leave(self) -> None:
+        """The server has moved: close what is connected to where it was, or connecting, and wake its users.
+
+        Nothing here switches greenlets.
+        """
+        holds = self.locator.holds
+        for connection in self._drain_idle():
+            if holds(connection.address):
+                self.idle.put_nowait(connection)
+            else:
+                self._drop(connection)
+        for link in self.open_links():
+            if not holds(link.address):
+                link.close(f"was cut, since the server is now {self.locator.address}")
+        for connection in [*self.lent, *self.dialing]:
+            if not holds(connection.address):
+                connection.mark_for_reconnect()
+                connection.shut()
+
     def disconnect(self, also_lent: bool = True) -> None:
         """Close the idle connections; wake the users of lent ones with an error."""
         for connection in self._drain_idle():
             self._drop(connection)
-        if also_lent and self.link is not None:
-            self.link.close("was closed")
+        for link in self.open_links() if also_lent else ():
+            link.close("was closed")
         if also_lent:
             for connection in self.lent:
                 connection.mark_for_reconnect()
@@ -308,8 +392,11 @@ class Share:
             self.idle.put_nowait(connection)
         for connection in (*idle, *self.lent):
             connection.set_re_auth_token(token)
-        if self.link is not None:
-            gevent.spawn(self.link.re_authenticate)
+        for link in self.open_links():
+            gevent.spawn(link.re_authenticate)
+
+    def open_links(self) -> list[Link]:
+        return [*([self.link] if self.link is not None else []), *self.spread.values()]
 
     def stats(self) -> dict[str, int]:
         """Counts: idle, lent, waiting, dialing now; dialed in all."""

@@ -55,6 +55,11 @@ class Wire:
         watcher = self._watchers[0] = self.hub.loop.io(self.fileno, READ, ref=False)
         return watcher
 
+    def let_loop_end(self) -> None:
+        """From now on waiting for it does not keep the loop running."""
+        for watcher in self._watchers.values():
+            watcher.ref = False
+
     def wait(self, event: int = READ) -> None:
         """Return when ready; TimeoutError (the built-in one) at `deadline`, OSError when closed."""
         if self.closed:
