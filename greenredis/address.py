@@ -76,6 +76,9 @@ class Locator(Protocol):
     def follow(self, share: Any) -> None:
         """From now on call `share.leave()` when the address has changed, until the share goes."""
 
+    def unfollow(self, share: Any) -> None:
+        """The share is closed: do nothing more for it, until it follows again."""
+
     def locate(self, seconds: float | None = None) -> Address:
         """The address, once the server can be reached.
 
@@ -108,6 +111,9 @@ class Fixed:
         return self
 
     def follow(self, share: Any) -> None:
+        pass
+
+    def unfollow(self, share: Any) -> None:
         pass
 
     def holds(self, address: Any) -> bool:

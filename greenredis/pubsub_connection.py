@@ -175,9 +175,9 @@ class LastingConnection:
                     _begin_health(connection)
 
     def _open(self, connection: Any) -> None:
-        locator = self.pool.locator
-        locator.locate(self.pool.options["socket_timeout"])
-        self.pool.open(connection, locator)
+        share = self.pool.share()
+        share.locate()
+        self.pool.open(connection, share.locator)
 
     def _failed(self, error: Exception) -> None:
         policy = self.pool.retry

@@ -16,8 +16,10 @@ import gevent
 import gevent.monkey
 import gevent.os
 import pytest
+from scripted_sentinels import NAME, group, wait_for_subscribers  # type: ignore[import-not-found]
 
 from greenredis import Redis
+from greenredis.sentinel import Sentinel
 from greenredis.testing import Server, free_port, open_descriptors, wait_until
 from greenredis.transport.link import Link
 from greenredis.transport.pool import ConnectionPool
@@ -170,6 +172,71 @@ def test_threads_with_a_hub_each(server: Server) -> None:
             return {each for each in open_descriptors().values() if each.startswith("socket:")} <= before
 
         wait_until(all_closed)
+
+
+def test_each_thread_watches_sentinels_for_itself_until_it_ends() -> None:
+    with group() as (nodes, sentinels):
+        places = [(each.host, each.port) for each in sentinels]
+        sentinel = Sentinel(places)
+        with sentinel.master_for(NAME) as client:
+            client.echo("main")
+            wait_for_subscribers(sentinels)
+            seen: list[int] = []
+
+            def work() -> None:
+                client.echo("thread")
+                gevent.sleep(0.1)  # so that its watchers subscribe
+                seen.append(len(sentinel.watch(NAME).watchers))
+
+            ended = in_native_thread(work)
+            wait_until(lambda: ended)
+            assert seen == [3]
+            wait_until(lambda: {len(each.subscribers) for each in sentinels} == {1})
+            nodes[0].role = "slave"
+            sentinels[0].switch(nodes[1], 1)
+            wait_until(lambda: int(client.execute_command("WHERE")) == nodes[1].port)
+
+
+WATCHING = """
+    import os, sys, gevent, greenredis
+    from greenredis.sentinel import Sentinel
+    places = [("127.0.0.1", int(port)) for port in sys.argv[1:4]]
+    client = Sentinel(places).master_for("mymaster")
+
+    def follow():
+        with gevent.Timeout(20):
+            while int(client.execute_command("WHERE")) != int(sys.argv[4]):
+                gevent.sleep(0.01)
+
+    client.echo("parent")
+    while not all(each.is_subscribed for each in client.connection_pool.locator.watchers):
+        gevent.sleep(0.01)
+    children = []
+    for _ in range(2):
+        pid = os.fork()
+        if not pid:
+            failed = 1
+            try:
+                follow()
+                failed = 0
+            finally:
+                os._exit(failed)
+        children.append(pid)
+    follow()
+    print(sum(os.waitpid(pid, 0)[1] for pid in children))
+"""
+
+
+def test_each_child_hears_of_a_switch_by_itself() -> None:
+    with group() as (nodes, sentinels):
+        ports = [each.port for each in sentinels]
+        # The sentinels answer in this hub, which must go on meanwhile.
+        output = gevent.get_hub().threadpool.spawn(run, WATCHING, *ports, nodes[1].port)
+        wait_until(lambda: {len(each.subscribers) for each in sentinels} == {3}, 20)
+        nodes[0].role = "slave"
+        for each in sentinels:
+            each.switch(nodes[1], 1)
+        assert output.get(timeout=25) == "0\n"
 
 
 def alive(*kinds: type) -> int:

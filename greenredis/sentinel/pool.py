@@ -145,7 +145,7 @@ class SentinelConnectionPool(BlockingConnectionPool):
 
     def _execute_on_first(self, words: Any, decode: bool) -> Any:
         share = self.share()
-        first = share.locator.locate(self.options["socket_timeout"])
+        first = share.locate()
         connection = share.lend_to(share.locator.address or first)
         try:
             return connection.execute(self.packer.pack(words), decode=decode)

@@ -69,6 +69,17 @@ class Replicas:
     def follow(self, share: Share) -> None:
         self._shares.add(share)
 
+    def unfollow(self, share: Share) -> None:
+        self._shares.discard(share)
+        if not self._shares:
+            greenlet, self._greenlet = self._greenlet, None
+            if greenlet is not None:
+                greenlet.kill(block=False)
+            self.addresses = ()
+            self._known.clear()
+            self.watch.replicas.discard(self)
+            self.watch.end_if_unused()
+
     def holds(self, address: Any) -> bool:
         return any(address is each for each in self.addresses)
 

@@ -43,7 +43,7 @@ class SpreadMultiplexer(Multiplexer):
     def _link_to(self, address: Address | None) -> Link:
         share = self.pool.share()
         if address is None:
-            address = share.locator.locate(self.pool.options["socket_timeout"])
+            address = share.locate()
         link = share.spread.get(address)
         if link is not None:
             return link

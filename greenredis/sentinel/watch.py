@@ -63,6 +63,7 @@ class Watch:
         self._hub = get_hub()
         self._shares: weakref.WeakSet[Share] = weakref.WeakSet()
         self._up = Event()
+        self._waiting = 0  # callers
         self._free = Event()  # writes need not wait
         self._free.set()
         self._held = 0
@@ -91,6 +92,21 @@ class Watch:
     def follow(self, share: Share) -> None:
         self._shares.add(share)
 
+    def unfollow(self, share: Share) -> None:
+        self._shares.discard(share)
+        self.end_if_unused()
+
+    def end_if_unused(self) -> None:
+        """Watch no more, until the next `locate`, if nobody uses it. Nothing here switches greenlets."""
+        if not (self._shares or self.listeners or self.replicas or self._waiting):
+            watchers, self.watchers = self.watchers, []
+            greenlets = [each for each in (self._prober, self._poller) if each is not None]
+            self._prober = self._poller = None
+            self.address, self.view = None, MasterView()
+            self._up.clear()
+            self._down_since = monotonic()
+            _stop(watchers, greenlets)
+
     def holds(self, address: Any) -> bool:
         return address is self.address
 
@@ -107,8 +123,12 @@ class Watch:
         self.start()
         began = monotonic()
         until = began + seconds if deadline is None else deadline
-        if not self._up.wait(max(0.0, until - began)):
-            raise self.not_found(monotonic() - began)
+        self._waiting += 1
+        try:
+            if not self._up.wait(max(0.0, until - began)):
+                raise self.not_found(monotonic() - began)
+        finally:
+            self._waiting -= 1
 
     def reached(self, address: Address) -> None:
         if address is self.address and not self._up.is_set():

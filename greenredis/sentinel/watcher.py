@@ -51,6 +51,7 @@ class Watcher:
         self.is_over = False
         self._questions = BoundedSemaphore(1)  # one in flight
         self._failures = 0
+        self._connection: Any = None
         self._greenlet = gevent.spawn(self._run)
 
     def __repr__(self) -> str:
@@ -65,6 +66,8 @@ class Watcher:
         """End the greenlet and close its connections. Nothing here switches greenlets."""
         self.is_over = True
         self._greenlet.kill(block=False)
+        if self._connection is not None:
+            self._connection.disconnect()
         self.client.close()
 
     # -- following
@@ -96,7 +99,7 @@ class Watcher:
 
     def _follow(self) -> None:
         pool = self.client.connection_pool
-        connection = pool.make_connection()
+        connection = self._connection = pool.make_connection()
         try:
             pool.open(connection, pool.locator)
             connection.locator = None

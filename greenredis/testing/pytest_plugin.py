@@ -159,7 +159,10 @@ def _any_server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=os.environ.get("GREENREDIS_TEST_SERVERS", "any").replace(",", " ").split())
+SERVER_KINDS = os.environ.get("GREENREDIS_TEST_SERVERS", "any").replace(",", " ").split()
+
+
+@pytest.fixture(params=SERVER_KINDS)
 def server(request: pytest.FixtureRequest) -> Server:
     if request.param not in _KINDS:
         message = f"GREENREDIS_TEST_SERVERS: {request.param!r} is none of {', '.join(_KINDS)}"

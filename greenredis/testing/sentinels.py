@@ -254,7 +254,22 @@ class SentinelDeployment:
             proxy.reset()
         for process in (*self.nodes, *self.sentinels):
             process.start()
+        wait_until(self._agrees, 20.0, f"the sentinels of {self!r} do not agree")
+        self._demote_others()
         self.wait_until_settled()
+
+    def _agrees(self) -> bool:
+        """Whether all sentinels name one master, and none is failing over."""
+        states = [_answer(each, "SENTINEL", "MASTER", self.name) for each in self.sentinels]
+        seen = {(state[b"port"], state[b"flags"]) for state in map(_pairs, filter(None, states))}
+        return all(states) and len(seen) == 1 and next(iter(seen))[1] == b"master"
+
+    def _demote_others(self) -> None:
+        """What the sentinels do too, but only after 8 s."""
+        master = self.master
+        for number, node in enumerate(self.nodes):
+            if number != master and (_answer(node, "ROLE") or [b"slave"])[0] == b"master":
+                node.ask("REPLICAOF", self.proxies[master].host, self.proxies[master].port)
 
     def observer(self) -> SwitchObserver:
         """A process of its own that notes when the sentinels announce a switch. A context manager."""

@@ -86,7 +86,7 @@ class Multiplexer:
         if gevent.getcurrent() is get_hub():
             raise RuntimeError("a command cannot wait in the hub: spawn a greenlet for it")
         share = self.pool.share()
-        share.locator.locate(self.pool.options["socket_timeout"])
+        share.locate()
         opening = share.openings.get(address)
         if opening is None:
             opening = share.openings[address] = gevent.spawn(self._finish_opening, share, address)

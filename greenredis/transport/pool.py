@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
@@ -276,16 +276,19 @@ class ConnectionPool:
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections; those in use too, whose users get a ConnectionError."""
-        here = get_hub()
-        for hub, share in list(self._shares.items()):
-            if hub is here:
-                share.disconnect(inuse_connections)
-            else:
-                hub.loop.run_callback_threadsafe(share.disconnect, inuse_connections)
+        self._in_each_hub(lambda share: share.disconnect(inuse_connections))
 
     def close(self) -> None:
         """Close all connections. The pool can be used again: it opens new ones."""
-        self.disconnect()
+        self._in_each_hub(Share.rest)
+
+    def _in_each_hub(self, act: Callable[[Share], None]) -> None:
+        here = get_hub()
+        for hub, share in list(self._shares.items()):
+            if hub is here:
+                act(share)
+            else:
+                hub.loop.run_callback_threadsafe(act, share)
 
     def reset(self) -> None:
         """As `close`."""

@@ -80,7 +80,6 @@ class Share:
         self._sweep = Alarm(hub.loop, self._on_sweep)
         if pool.min_idle or pool.max_idle_time:
             self._sweep.set(monotonic())
-        self.locator.follow(self)
 
     # -- lending
 
@@ -139,7 +138,7 @@ class Share:
     def _wait(self) -> Any:
         """The connection that this caller's turn brings. The switch points of lending."""
         pool = self.pool
-        self.locator.locate(pool.options["socket_timeout"])
+        self.locate()
         if not pool.blocking and self.slots >= pool.max_connections:
             raise MaxConnectionsError(f"all {pool.max_connections} connections to {pool.where()} are lent")
         loop = self.hub.loop
@@ -163,6 +162,11 @@ class Share:
             elif waiter.connection is not None:  # killed as it was served: the next one's turn
                 self.release(waiter.connection)
         raise waiter.error or RuntimeError("a waiting greenlet was switched to by somebody else")
+
+    def locate(self) -> Address:
+        """Where the server is, waited for until the caller's deadline or for `socket_timeout`."""
+        self.locator.follow(self)
+        return self.locator.locate(self.pool.options["socket_timeout"])
 
     def _until(self) -> float | None:
         """When a waiter gives up: the pool's `timeout` is for a slot, connecting has its own."""
@@ -331,6 +335,9 @@ class Share:
             connection.locator = self.locator
             is_open = True
             return connection
+        except RedisError as error:
+            self.locator.unreached(address, error)
+            raise
         finally:
             self.dialing.discard(connection)
             if not is_open:
@@ -376,12 +383,17 @@ class Share:
                 connection.mark_for_reconnect()
                 connection.shut()
 
+    def rest(self) -> None:
+        """Close all, and look for the server no more until the next command."""
+        self.disconnect()
+        self.locator.unfollow(self)
+
     def close(self) -> None:
         """Close all for good. For the thread that ends."""
         self.closed = True
         self._alarm.cancel()
         self._sweep.cancel()
-        self.disconnect()
+        self.rest()
         for connection in list(self.lent):
             connection.disconnect()
 
