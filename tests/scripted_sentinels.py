@@ -21,7 +21,7 @@ def array(*words: object, mark: bytes = b"*") -> bytes:
 
 
 class ScriptedNode(ScriptedServer):
-    """A data node: `role` is what it says of itself; ECHO and READONLY writes are all that it knows."""
+    """A data node: `role` is what it says of itself; any key holds its port."""
 
     def __init__(self, role: str = "master") -> None:
         super().__init__(self._reply)
@@ -41,7 +41,7 @@ class ScriptedNode(ScriptedServer):
             return (
                 b"+OK\r\n" if self.role == "master" else b"-READONLY You can't write against a replica.\r\n"
             )
-        if name == b"WHERE":
+        if name == b"GET":
             return bulk(self.port)
         return b"-ERR unknown command\r\n"
 

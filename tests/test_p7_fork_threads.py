@@ -194,7 +194,7 @@ def test_each_thread_watches_sentinels_for_itself_until_it_ends() -> None:
             wait_until(lambda: {len(each.subscribers) for each in sentinels} == {1})
             nodes[0].role = "slave"
             sentinels[0].switch(nodes[1], 1)
-            wait_until(lambda: int(client.execute_command("WHERE")) == nodes[1].port)
+            wait_until(lambda: int(client.get("where")) == nodes[1].port)
 
 
 WATCHING = """
@@ -205,7 +205,7 @@ WATCHING = """
 
     def follow():
         with gevent.Timeout(20):
-            while int(client.execute_command("WHERE")) != int(sys.argv[4]):
+            while int(client.get("where")) != int(sys.argv[4]):
                 gevent.sleep(0.01)
 
     client.echo("parent")

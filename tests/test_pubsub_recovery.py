@@ -203,7 +203,7 @@ def test_closing_breaks_off_the_attempt(server: Server) -> None:
     with pubsub_of(server) as pubsub, FullListener() as silent:
         pubsub.subscribe("a")
         drained(pubsub, 1)
-        pubsub.connection_pool.locator = Fixed(Address(silent.host, silent.port))
+        pubsub.connection_pool.share().locator = Fixed(Address(silent.host, silent.port))
         cut(server)
         wait_until(lambda: pubsub.get_message(timeout=0.05) is None and pubsub._line._dial)
         attempt = pubsub._line._dial

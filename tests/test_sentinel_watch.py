@@ -31,7 +31,7 @@ def sentinel_of(sentinels: list[Any], **options: Any) -> Sentinel:
 
 
 def where(client: Redis) -> int:
-    return int(client.execute_command("WHERE"))
+    return int(client.get("where"))
 
 
 def watch_of(client: Redis) -> Watch:
@@ -365,8 +365,7 @@ def test_abandoned_client_ends_its_watchers() -> None:
         settle(client, sentinels)
         watch = weakref.ref(watch_of(client))
         del client
-        gc.collect()
-        wait_until(lambda: watch() is None)
+        wait_until(lambda: gc.collect() >= 0 and watch() is None)
         wait_until(lambda: not any(each.connections for each in (*sentinels, *nodes)))
 
 
