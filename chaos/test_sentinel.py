@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from contextlib import ExitStack
 from time import monotonic
 from typing import Any
@@ -22,33 +21,18 @@ from greenredis.testing import (
     SentinelDeployment,
     Toxiproxy,
     client_list,
-    find_redis,
-    find_redis8,
-    find_server,
-    find_valkey,
     on_quiet_machine,
     wait_until,
 )
-from greenredis.testing.pytest_plugin import SERVER_KINDS, found
 
-FIND = {"valkey": find_valkey, "redis": find_redis, "redis8": find_redis8, "any": find_server}
 SLACK = 0.1
 
 pytestmark = pytest.mark.time_limit(120)
 
 
-@pytest.fixture(scope="module", params=SERVER_KINDS)
-def formed(request: pytest.FixtureRequest, toxiproxy: Toxiproxy) -> Iterator[SentinelDeployment]:
-    with SentinelDeployment(toxiproxy, found(FIND[request.param])) as deployment:
-        yield deployment
-
-
 @pytest.fixture
-def deployment(formed: SentinelDeployment) -> SentinelDeployment:
-    """All run, without data."""
-    formed.heal()
-    formed.node().ask("FLUSHALL")
-    return formed
+def deployment(sentinel_deployment: SentinelDeployment) -> SentinelDeployment:
+    return sentinel_deployment
 
 
 def sentinel_of(deployment: SentinelDeployment, **options: Any) -> Sentinel:

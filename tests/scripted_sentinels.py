@@ -20,6 +20,12 @@ def array(*words: object, mark: bytes = b"*") -> bytes:
     return mark + b"%d\r\n" % len(words) + b"".join(map(bulk, words))
 
 
+def _role(role: str) -> bytes:
+    if not role:
+        return b"-NOPERM this user has no permissions to run the 'role' command\r\n"
+    return b"*3\r\n" + bulk(role) + b":0\r\n*0\r\n"
+
+
 class ScriptedNode(ScriptedServer):
     """A data node: `role` is what it says of itself; any key holds its port."""
 
@@ -34,16 +40,25 @@ class ScriptedNode(ScriptedServer):
     def _reply(self, words: list[bytes], client: ScriptedClient) -> bytes:
         name = words[0].upper()
         if name == b"ROLE":
-            return b"*3\r\n" + bulk(self.role) + b":0\r\n*0\r\n"
+            return _role(self.role)
         if name == b"ECHO":
             return bulk(words[1].decode())
         if name == b"SET":
-            return (
-                b"+OK\r\n" if self.role == "master" else b"-READONLY You can't write against a replica.\r\n"
-            )
+            refusal = b"-READONLY You can't write against a replica.\r\n"
+            return refusal if self.role == "slave" else b"+OK\r\n"
+        if name == b"SUBSCRIBE":
+            return _subscribed(words, client)
         if name == b"GET":
             return bulk(self.port)
         return b"-ERR unknown command\r\n"
+
+
+def _subscribed(words: list[bytes], client: ScriptedClient) -> bytes:
+    mark = b">" if client.protocol == 3 else b"*"
+    return b"".join(
+        mark + b"3\r\n" + bulk("subscribe") + bulk(word.decode()) + b":%d\r\n" % number
+        for number, word in enumerate(words[1:], 1)
+    )
 
 
 class ScriptedSentinel(ScriptedServer):
@@ -78,11 +93,7 @@ class ScriptedSentinel(ScriptedServer):
         return handler(words, client) if handler is not None else b"-ERR unknown command\r\n"
 
     def _subscribe(self, words: list[bytes], client: ScriptedClient) -> bytes:
-        mark = b">" if client.protocol == 3 else b"*"
-        return b"".join(
-            mark + b"3\r\n" + bulk("subscribe") + bulk(word.decode()) + b":%d\r\n" % number
-            for number, word in enumerate(words[1:], 1)
-        )
+        return _subscribed(words, client)
 
     def _place(self, name: bytes) -> bytes:
         place = self.by_name or self.place

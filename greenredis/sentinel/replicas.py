@@ -15,6 +15,7 @@ from .. import deadlines
 from ..address import Address
 from ..exceptions import MasterDownError, ReadOnlyError, RedisError, SlaveNotFoundError, TimeoutError
 from .watch import DEFAULT_WAIT
+from .watcher import UNREADABLE
 
 if TYPE_CHECKING:
     from ..transport.share import Share
@@ -139,15 +140,10 @@ class Replicas:
         """Ask one sentinel after another until one tells of the replicas."""
         for watcher in sorted(self.watch.watchers, key=lambda each: not each.is_subscribed):
             try:
-                states = watcher.replicas()
-            except (RedisError, OSError):
-                continue
-            self._places = sorted(
-                self.watch.sentinel.translated((state["ip"], int(state["port"])))
-                for state in states
-                if _is_in_sync(state)
-            )
-            break
+                self._places = sorted(map(self.watch.sentinel.translated, watcher.replicas()))
+                break
+            except (RedisError, OSError, *UNREADABLE) as error:
+                log.info("%s does not tell of replicas: %s", watcher.where, error)
         if self.nearest:
             self._measure()
         self._arrange()
@@ -197,11 +193,6 @@ class ReplicaLocator:
             found = Replicas(self._sentinel.watch(self._service_name), self._nearest)
             self._replicas[hub] = found
         return found
-
-
-def _is_in_sync(state: Any) -> bool:
-    down = state["is_sdown"] or state["is_odown"] or "disconnected" in state["flags"]
-    return not down and state["master-link-status"] == "ok"
 
 
 def _keep_up(reference: weakref.ref[Replicas], changed: Event) -> None:

@@ -30,6 +30,8 @@ _REPLICAS = (
     "+slave", "+slave-reconf-done", "+convert-to-slave", "+demote", "+role-change", "+sdown", "-sdown",
     "+odown", "-odown", "+reboot",
 )  # fmt: skip
+# What reading a sentinel's words raises where they are not as Redis documents them.
+UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 CHANNELS = (_NEW_MASTER, _PROMOTING, *_ABORTED, *_MONITORED, *_REPLICAS, "+sentinel")
 
 
@@ -80,6 +82,8 @@ class Watcher:
                     self._follow()
                 except (RedisError, OSError) as error:
                     self.said = f"{type(error).__name__}: {error}"
+                except UNREADABLE as error:
+                    self.said = f"says what cannot be read: {error!r}"
                 finally:
                     self._lost()
                 gevent.sleep(self._pause(), ref=False)
@@ -187,8 +191,12 @@ class Watcher:
             if isinstance(reply, Exception):
                 self.said = f"answers {str(reply)!r}"
                 return None
-        place = (_text(places[0][0]), int(places[0][1])) if places and places[0] else told
-        return self._checked(place, state)
+        try:
+            place = (_text(places[0][0]), int(places[0][1])) if places and places[0] else told
+            return self._checked(place, state)
+        except UNREADABLE as error:
+            self.said = f"answers what cannot be read: {error!r}"
+            return None
 
     def _checked(self, place: Place | None, state: dict[str, Any]) -> Claim | None:
         """The claim in a state. The place there does not count during a failover: it is the old one."""
@@ -221,11 +229,16 @@ class Watcher:
 
     # -- replicas
 
-    def replicas(self) -> list[dict[str, Any]]:
-        """The state of each replica, as the sentinel sees it. Raises what asking raised."""
+    def replicas(self) -> list[Place]:
+        """Where the replicas are that it sees up and in sync. Raises what asking raised."""
         with self._questions:
-            states: list[dict[str, Any]] = self.client.sentinel_slaves(self.name)
-            return states
+            states = self.client.sentinel_slaves(self.name)
+        return [(state["ip"], int(state["port"])) for state in states if _is_in_sync(state)]
+
+
+def _is_in_sync(state: dict[str, Any]) -> bool:
+    down = state["is_sdown"] or state["is_odown"] or "disconnected" in state["flags"]
+    return not down and state["master-link-status"] == "ok"
 
 
 def _text(word: Any) -> str:

@@ -9,6 +9,7 @@
 | `certificates` | session | a CA and what it signed, as files |
 | `toxiproxy` | session | a Toxiproxy |
 | `proxy` | function | one of its proxies, before `server` |
+| `sentinel_deployment` | function | a master, two replicas and three sentinels, healed and without data |
 | `leaks` | function | fails the test if it leaves descriptors open |
 
 `GREENREDIS_TEST_SERVERS` is a list of `valkey`, `redis`, `redis8` and `any` (the default: what `find_server`
@@ -29,17 +30,20 @@ import pytest
 from .hangs import TimeLimit
 from .lateness import open_descriptors, wait_until
 from .process import ComponentNotFound, Process
+from .sentinels import SentinelDeployment
 from .servers import Server, find_redis, find_redis8, find_server, find_valkey, has_tls
 from .tls import Certificates, TlsTerminator, make_certificates
 from .toxiproxy import Proxy, Toxiproxy, find_toxiproxy
 
 DEFAULT_LIMIT = 60.0
+SERVER_KINDS = os.environ.get("GREENREDIS_TEST_SERVERS", "any").replace(",", " ").split()
 
+_FIND = {"valkey": find_valkey, "redis": find_redis, "redis8": find_redis8, "any": find_server}
 _KINDS = {"valkey": "valkey", "redis": "redis_server", "redis8": "redis8", "any": "_any_server"}
 _LIMIT = pytest.StashKey[TimeLimit]()
 _FIXTURES = frozenset((
     "server", "valkey", "redis_server", "redis8", "fresh_server", "tls_server", "certificates", "toxiproxy",
-    "proxy", "leaks",
+    "proxy", "sentinel_deployment", "leaks",
 ))  # fmt: skip
 
 
@@ -159,16 +163,17 @@ def _any_server() -> Iterator[Server]:
         yield server
 
 
-SERVER_KINDS = os.environ.get("GREENREDIS_TEST_SERVERS", "any").replace(",", " ").split()
-
-
 @pytest.fixture(params=SERVER_KINDS)
 def server(request: pytest.FixtureRequest) -> Server:
-    if request.param not in _KINDS:
-        message = f"GREENREDIS_TEST_SERVERS: {request.param!r} is none of {', '.join(_KINDS)}"
-        pytest.fail(message, pytrace=False)
+    _check_kind(request.param)
     server: Server = request.getfixturevalue(_KINDS[request.param])
     return heal(server)
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in _KINDS:
+        message = f"GREENREDIS_TEST_SERVERS: {kind!r} is none of {', '.join(_KINDS)}"
+        pytest.fail(message, pytrace=False)
 
 
 def heal(server: Server) -> Server:
@@ -232,6 +237,22 @@ def toxiproxy(request: pytest.FixtureRequest) -> Iterator[Toxiproxy]:
 def proxy(toxiproxy: Toxiproxy, server: Server) -> Iterator[Proxy]:
     with toxiproxy.proxy(server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="module", params=SERVER_KINDS)
+def _sentinel_deployment(
+    request: pytest.FixtureRequest, toxiproxy: Toxiproxy
+) -> Iterator[SentinelDeployment]:
+    _check_kind(request.param)
+    with SentinelDeployment(toxiproxy, found(_FIND[request.param])) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def sentinel_deployment(_sentinel_deployment: SentinelDeployment) -> SentinelDeployment:
+    _sentinel_deployment.heal()
+    _sentinel_deployment.node().ask("FLUSHALL")
+    return _sentinel_deployment
 
 
 @pytest.fixture
