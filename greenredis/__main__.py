@@ -17,6 +17,10 @@ from .version import __version__
 
 
 def run_demo(options: argparse.Namespace) -> int:
+    if options.what == "sentinel":
+        from .demo_sentinel import FAULTS, demo_sentinel
+
+        return demo_sentinel(options.fault or list(FAULTS))
     from .demo import demo
 
     return demo()
@@ -64,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     main.add_argument("--version", action="version", version=__version__)
     commands = main.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="show on an embedded server what greenredis is for")
+    demo.add_argument("what", nargs="?", choices=["sentinel"], help="sentinel: failovers under writes")
+    demo.add_argument(
+        "--fault", action="append", choices=["kill", "stop", "failover"], help=argparse.SUPPRESS
+    )
     demo.set_defaults(run=run_demo)
     bench = commands.add_parser("bench", help="measure a server of yours; it deletes the keys it made")
     bench.add_argument("--url", default="redis://localhost:6379/0", help="default: %(default)s")

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__",),
     (
         "monkey", "rebinding", "redis_helpers", "redis_names", "running",
-        "testing", "workloads", "demo", "bench", "__main__",
+        "testing", "workloads", "demo", "demo_sentinel", "failover_writers", "bench", "__main__",
     ),
 )  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
