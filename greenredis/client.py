@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gevent.lock import RLock
 
 from .commands.callbacks import Callbacks
-from .config import UNSUPPORTED_OPTIONS, parse_url
+from .config import UNSUPPORTED_OPTIONS, parse_url, pool_maker
 from .driver_info import UNSET
 from .exceptions import REFUSED, DataError, WatchError
 from .fieldsets import FieldsetCommands
@@ -95,8 +95,15 @@ class Redis(FieldsetCommands, RedisModuleCommands):
 
     @classmethod
     def from_url(cls: type[R], url: str, **kwargs: Any) -> R:
-        """A client for `redis://`, `rediss://` or `unix://`; options in the URL win, as in redis-py."""
+        """A client for `redis://`, `rediss://`, `unix://` or `redis+sentinel://`.
+
+        Options in the URL win over those given, as in redis-py.
+        """
         single = kwargs.pop("single_connection_client", False)
+        if (make := pool_maker(url)) is not None:
+            client = cls(connection_pool=make(url, kwargs), single_connection_client=single)
+            client.auto_close_connection_pool = True
+            return client
         options = {**kwargs, **parse_url(url)}
         multiplex = options.pop("multiplex", True)
         scheme = options.pop("scheme")
@@ -242,7 +249,7 @@ StrictRedis = Redis
 
 
 def from_url(url: str, **kwargs: Any) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`."""
+    """A client for `redis://`, `rediss://`, `unix://` or `redis+sentinel://`."""
     return Redis.from_url(url, **kwargs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from .address import Address, Fixed, Located, Locator, address_of
@@ -32,6 +33,7 @@ __all__ = [
     "address_of",
     "check_options",
     "parse_url",
+    "pool_maker",
     "redacted",
     "ssl_context",
     "validate",
@@ -43,3 +45,11 @@ def parse_url(url: str) -> dict[str, Any]:
     from .url import parse_url as parse  # a tenth of the time that importing greenredis takes
 
     return parse(url)
+
+
+def pool_maker(url: str) -> Any:
+    """The function that makes the pool of a URL whose scheme is a module's of its own; None for others."""
+    from .url import ELSEWHERE
+
+    module = ELSEWHERE.get(url.partition("://")[0]) if isinstance(url, str) else None
+    return import_module(module).pool_from_url if module is not None else None

@@ -7,7 +7,11 @@ from urllib.parse import ParseResult, parse_qs, unquote, urlparse
 
 from .options import OPTIONS
 
-_ENCODE = "percent-encode '/', '?', '#' and '@' within a user name or password"
+ENCODE = "percent-encode '/', '?', '#' and '@' within a user name or password"
+
+
+# Schemes of which another module makes the pool: by `pool_from_url(url, options)`.
+ELSEWHERE = {"redis+sentinel": "greenredis.sentinel.url", "rediss+sentinel": "greenredis.sentinel.url"}
 
 
 def parse_url(url: str) -> dict[str, Any]:
@@ -18,9 +22,12 @@ def parse_url(url: str) -> dict[str, Any]:
     the URL's values, where it cannot be read.
     """
     if not isinstance(url, str) or not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("the URL must be a str that begins with redis://, rediss:// or unix://")
+        raise ValueError(
+            "the URL must be a str that begins with redis://, rediss:// or unix://; those of sentinels, "
+            "redis+sentinel://, are for Redis.from_url() and SentinelConnectionPool.from_url()"
+        )
     parts = _split(url)
-    options = _query_options(parts)
+    options = query_options(parts)
     for name, value in (("username", parts.username), ("password", parts.password)):
         if value:
             options[name] = unquote(value)
@@ -41,24 +48,26 @@ def _split(url: str) -> ParseResult:
         parts = None
     # Raised here, so that the error's context does not quote the URL.
     if parts is None:
-        raise ValueError(f"the URL's host or port cannot be read; {_ENCODE}")
+        raise ValueError(f"the URL's host or port cannot be read; {ENCODE}")
     if parts.scheme != "unix" and "@" in parts.path + parts.fragment:
-        raise ValueError(f"the URL has an '@' behind its host; {_ENCODE}")
+        raise ValueError(f"the URL has an '@' behind its host; {ENCODE}")
     return parts
 
 
-def _query_options(parts: ParseResult) -> dict[str, Any]:
+def query_options(parts: ParseResult) -> dict[str, Any]:
+    """The options in a URL's query, cast; those that are not known here as text."""
     options = {}
     for name, values in parse_qs(parts.query).items():
         if name in ("scheme", "connection_class", "locator", "owner", "queue_class"):
             raise ValueError(f"{name} cannot be chosen in a URL's query")
         if name not in OPTIONS and "@" in name + values[0] and "@" not in parts.netloc:
-            raise ValueError(f"the URL has an '@' behind its host; {_ENCODE}")
-        options[name] = _cast(name, values[0])
+            raise ValueError(f"the URL has an '@' behind its host; {ENCODE}")
+        options[name] = cast(name, values[0])
     return options
 
 
-def _cast(name: str, text: str) -> Any:
+def cast(name: str, text: str) -> Any:
+    """The value of an option that a text stands for; ValueError, which does not show it, if none."""
     option = OPTIONS.get(name)
     try:
         return option.cast(text) if option else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..driver_info import UNSET
 from ..exceptions import SlaveNotFoundError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .sentinel import Sentinel
     from .view import Place
     from .watch import Watch
+
+
+P = TypeVar("P", bound="SentinelConnectionPool")
 
 
 class SentinelManagedConnection(Connection):
@@ -92,6 +95,15 @@ class SentinelConnectionPool(BlockingConnectionPool):
         if read_from not in (None, "replica", "nearest"):
             raise ValueError(f"read_from={read_from!r}: give 'replica' or 'nearest'")
         return ReplicaLocator(self.sentinel_manager, self.service_name, read_from == "nearest")
+
+    @classmethod
+    def from_url(cls: type[P], url: str, **kwargs: Any) -> P:
+        """A pool for `redis+sentinel://user:password@host:26379,host:26379/mymaster/0`, of a new Sentinel."""
+        from .url import pool_from_url
+
+        if not isinstance(url, str) or not url.startswith(("redis+sentinel://", "rediss+sentinel://")):
+            raise ValueError("the URL must be a str that begins with redis+sentinel:// or rediss+sentinel://")
+        return pool_from_url(url, kwargs, cls)  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         role = "master" if self.is_master else "slave"

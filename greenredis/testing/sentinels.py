@@ -35,6 +35,9 @@ class SentinelServer(Server):
         self.name = "sentinel"
         self.log = self.folder / "sentinel.log"
         self.file = self.folder / "sentinel.conf"
+        for line in lines:  # so that ask() can log in
+            if line.startswith("requirepass "):
+                self.config["requirepass"] = line.partition(" ")[2].strip('"')
         own = (f"port {self.port}", f"bind {self.host}", "protected-mode no", f"dir {self.folder}")
         self.file.write_text("\n".join((*own, *lines)) + "\n")
 

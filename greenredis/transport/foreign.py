@@ -12,6 +12,9 @@ from .core import UNSET
 _TAKES_ANY = 0x08  # inspect.CO_VARKEYWORDS, whose module takes 3 ms to import
 
 
+_PACKAGE = AbstractConnection.__module__.partition(".")[0] + "."
+
+
 def is_native(connection_class: Any) -> bool:
     """Whether the class is ours, or a subclass of ours that opens our socket.
 
@@ -25,7 +28,7 @@ def own_options(connection_class: type[Any]) -> list[str] | None:
     """The options that a subclass of the user's adds; None if only it can tell, taking any by `**`."""
     names: list[str] = []
     for kind in connection_class.__mro__:
-        if kind.__module__ == AbstractConnection.__module__:
+        if kind.__module__.startswith(_PACKAGE):
             return names
         if "__init__" in vars(kind):
             code = vars(kind)["__init__"].__code__
