@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from contextlib import ExitStack
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import gevent
 import pytest
+from celery_worker import worker  # type: ignore[import-not-found]
+from processes import need  # type: ignore[import-not-found]
 from storm import Storm  # type: ignore[import-not-found]
 from writers import KEY, Writers, through  # type: ignore[import-not-found]
 
@@ -177,6 +180,22 @@ def test_lock_through_a_failover(deployment: SentinelDeployment) -> None:
         assert not other.acquire()
         lock.release()
         assert other.acquire()
+
+
+def _agrees(deployment: SentinelDeployment) -> bool:
+    words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", deployment.name)
+    return len({str(sentinel.ask(*words)) for sentinel in deployment.sentinels}) == 1
+
+
+def test_celery_through_a_failover(deployment: SentinelDeployment, tmp_path: Path) -> None:
+    """Broker and results are on the sentinels' master: the worker goes on with the new one."""
+    need("celery")
+    url = ";".join(f"sentinel://{host}:{port}" for host, port in deployment.places)
+    with worker(tmp_path, url, master_name=deployment.name) as found:
+        found.produce(50)
+        old = deployment.failover()
+        wait_until(lambda: deployment.master != old and _agrees(deployment), 10)
+        found.produce(50)
 
 
 # -- sentinels that are cut off, killed, slow

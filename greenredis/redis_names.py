@@ -37,7 +37,7 @@ SERVED: dict[str, dict[str, str]] = {
         "pubsub_messages": "Subscription",
         "redis_helpers": "__version__ VERSION",
         "redis.cluster": "RedisCluster",
-        "redis.sentinel": _SENTINEL,
+        "sentinel": _SENTINEL,
         "transport.connection": _CONNECTIONS,
         "transport.pool": "BlockingConnectionPool ConnectionPool",
     },
@@ -79,9 +79,11 @@ SERVED: dict[str, dict[str, str]] = {
     "redis.commands": {
         "commands": "CoreCommands",
         "commands.options": "list_or_args",
+        "commands.topology": "SentinelCommands",
         "modules": "RedisModuleCommands",
     },
     "redis.commands.redismodules": {"modules": "RedisModuleCommands"},
+    "redis.commands.sentinel": {"commands.topology": "SentinelCommands"},
     "redis.commands.core": {
         "commands": "CoreCommands HashCommands ListCommands SetCommands",
         "commands.acl": "ACLCommands=AclCommands",
@@ -158,6 +160,13 @@ SERVED: dict[str, dict[str, str]] = {
     },
     "redis.cluster": {"redis_helpers": "REDIS_CLUSTER_HASH_SLOTS"},
     "redis.sentinel": {
+        "client": "Redis",
+        "commands.topology": "SentinelCommands",
+        "exceptions": (
+            "ConnectionError MasterNotFoundError ReadOnlyError ReplicaNotFoundError ResponseError "
+            "SlaveNotFoundError TimeoutError"
+        ),
+        "sentinel": _SENTINEL,
         "transport.connection": "Connection SSLConnection",
         "transport.pool": "ConnectionPool",
     },
@@ -165,7 +174,6 @@ SERVED: dict[str, dict[str, str]] = {
 
 _ASYNCIO = "greenredis is a client for gevent and has no asyncio; use `redis.Redis` in greenlets"
 _CLUSTER = "greenredis does not speak Redis Cluster's protocol yet"
-_WATCHED = "greenredis does not watch Sentinels yet"
 
 # Module -> (why, the classes that can be imported and subclassed, but not used).
 PLACEHOLDERS: dict[str, tuple[str, str]] = {
@@ -184,10 +192,6 @@ PLACEHOLDERS: dict[str, tuple[str, str]] = {
     "redis.asyncio.retry": (_ASYNCIO, "Retry"),
     "redis.asyncio.sentinel": (_ASYNCIO, f"MasterNotFoundError {_SENTINEL} SlaveNotFoundError"),
     "redis.cluster": (_CLUSTER, "ClusterNode ClusterPipeline ClusterPubSub NodesManager RedisCluster"),
-    "redis.sentinel": (
-        _WATCHED,
-        f"MasterNotFoundError ReplicaNotFoundError {_SENTINEL} SlaveNotFoundError",
-    ),
 }
 
 # Redis-py's own modules, taken from it where it is installed, with all that is below them.
@@ -221,7 +225,6 @@ ABSENT: dict[str, str] = {
     "redis.cache": "there is no client-side caching yet",
     "redis.commands.cluster": "greenredis does not speak Redis Cluster's protocol yet",
     "redis.commands.policies": "greenredis does not speak Redis Cluster's protocol yet",
-    "redis.commands.sentinel": "the commands are in greenredis's own groups",
     "redis.data_structure": "it is a part of redis-py's client for several databases",
     "redis.event": "connections log in again by themselves when credentials rotate",
     "redis.himport": "use himport_prepare() and himport_set()",

@@ -2,118 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import PATCH, environment, need, run  # type: ignore[import-not-found]
+from celery_worker import worker  # type: ignore[import-not-found]
+from processes import PATCH, need, run  # type: ignore[import-not-found]
 
 from greenredis.testing import Certificates, Server
-
-RUN = [sys.executable, "-m", "greenredis", "run"]
-APP = """
-import os, random
-import gevent
-from celery import Celery
-
-url = os.environ["REDIS_URL"]
-app = Celery("app", broker=url, backend=url)
-app.conf.broker_connection_retry_on_startup = True
-
-@app.task
-def add(a, b):
-    gevent.sleep(random.random() / 100)
-    return a + b
-
-@app.task
-def total_of(numbers):
-    return sum(numbers)
-
-@app.task
-def fail(text):
-    raise ValueError(text)
-
-@app.task
-def classes():
-    import kombu.transport.redis as kombu, redis
-    found = (redis.Redis, kombu.redis.Redis, kombu.client.Pipeline, app.backend.client)
-    return [each.__module__ for each in found]
-"""
-PRODUCE = """
-import json, os, sys, traceback
-from app import add, classes, fail, total_of
-from celery import chord, group
-
-def produce(count):
-    results = group(add.s(number, number) for number in range(count))()
-    assert results.get(timeout=40) == [2 * number for number in range(count)]
-    total = chord([add.s(number, 1) for number in range(10)])(total_of.s())
-    assert total.get(timeout=20) == 55
-    error = fail.delay("as told").get(propagate=False, timeout=20)
-    print(json.dumps({"classes": classes.delay().get(timeout=20), "error": repr(error)}), flush=True)
-
-status = 1
-try:
-    produce(int(sys.argv[1]))
-    status = 0
-except Exception:
-    traceback.print_exc()
-finally:
-    os._exit(status)  # at the interpreter's end Celery's finalizers complain that their greenlets are gone
-"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     need("celery")
-    (tmp_path / "app.py").write_text(APP)
-    (tmp_path / "produce.py").write_text(PRODUCE)
     return tmp_path
-
-
-class Worker:
-    """A worker's process, with its log."""
-
-    def __init__(self, folder: Path, server: Server) -> None:
-        self.folder = folder
-        self.environment = environment(REDIS_URL=f"redis://127.0.0.1:{server.port}/0")
-        self.log = folder / "worker.log"
-        words = ["--", "celery", "-A", "app", "worker", "-P", "gevent", "-c", "100", "-l", "warning"]
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [*RUN, *words], cwd=folder, env=self.environment, stdout=log, stderr=log
-            )
-
-    def produce(self, count: int) -> Any:
-        """What a producer tells, after so many tasks whose results were right."""
-        line = [*RUN, "produce.py", str(count)]
-        done = subprocess.run(
-            line, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=55
-        )
-        assert done.returncode == 0, done.stderr + self.log.read_text()
-        assert self.process.poll() is None, self.log.read_text()
-        return json.loads(done.stdout)
-
-
-@contextlib.contextmanager
-def worker(folder: Path, server: Server) -> Iterator[Worker]:
-    found = Worker(folder, server)
-    try:
-        yield found
-    finally:
-        found.process.kill()
-        found.process.wait()
 
 
 @pytest.mark.slow
 def test_a_worker_runs_a_thousand_tasks(folder: Path, server: Server) -> None:
-    with worker(folder, server) as found:
+    with worker(folder, server.url) as found:
         told = found.produce(1000)
         assert told == {"classes": ["greenredis.client"] * 4, "error": "ValueError('as told')"}
         names = server.ask("CLIENT", "LIST").decode().split("\n")
@@ -126,7 +34,7 @@ def test_a_worker_runs_a_thousand_tasks(folder: Path, server: Server) -> None:
 
 @pytest.mark.slow
 def test_a_worker_survives_the_loss_of_its_connections(folder: Path, server: Server) -> None:
-    with worker(folder, server) as found:
+    with worker(folder, server.url) as found:
         found.produce(20)
         for kind in ("normal", "pubsub"):
             assert server.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes") > 0

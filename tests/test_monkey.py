@@ -298,10 +298,6 @@ except metadata.PackageNotFoundError:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (
-            "redis.sentinel.Sentinel([('a', 1)])",
-            "redis.sentinel.Sentinel: greenredis does not watch Sentinels",
-        ),
         ("redis.RedisCluster.from_url('redis://a')", "RedisCluster: greenredis does not speak Redis Cluster"),
         ("import redis.asyncio as a; a.Redis()", "redis.asyncio.Redis: greenredis is a client for gevent"),
         ("import redis.multidb.client", "has no redis.multidb: the client for several databases"),
@@ -328,14 +324,26 @@ def test_placeholders_can_be_subclassed_and_caught() -> None:
     run(
         PATCH
         + """
-import importlib.util, redis
+import importlib.util, redis, redis.cluster
 from redis.asyncio.connection import ConnectionPool
-from redis.sentinel import MasterNotFoundError
-class Both(redis.sentinel.SentinelManagedConnection, redis.SSLConnection): pass
-assert issubclass(MasterNotFoundError, redis.ConnectionError)
+class Both(redis.cluster.RedisCluster): pass
 assert not isinstance(redis.Redis(), (redis.RedisCluster, redis.asyncio.Redis))
-assert redis.Sentinel is redis.sentinel.Sentinel and hasattr(redis, "asyncio")
+assert hasattr(redis, "asyncio")
 assert importlib.util.find_spec("redis.cluster") and not importlib.util.find_spec("redis.nonsense")
+"""
+    )
+
+
+def test_sentinel_is_served() -> None:
+    run(
+        PATCH
+        + """
+import greenredis.sentinel, redis
+from redis.commands.sentinel import SentinelCommands
+from redis.sentinel import MasterNotFoundError, Sentinel
+class Both(redis.sentinel.SentinelManagedConnection, redis.SSLConnection): pass
+assert redis.Sentinel is Sentinel is greenredis.sentinel.Sentinel and issubclass(Sentinel, SentinelCommands)
+assert issubclass(MasterNotFoundError, redis.ConnectionError)
 """
     )
 

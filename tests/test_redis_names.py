@@ -43,6 +43,7 @@ NOT_SERVED = {
     ),
     "helpers of its own": (
         "DB_CLIENT_CONNECTION_POOL_NAME DB_CLIENT_CONNECTION_STATE FALSE_STRINGS HAS_XXHASH SENTINEL "
+        "SentinelConnectionPoolProxy "
         "add_debug_log_for_operation_failure apply_module_callbacks at_most_one_value_set "
         "check_protocol_version decode_dict_keys decode_field_value delist deprecated_args "
         "deprecated_function dummy_fail experimental experimental_args experimental_method "
