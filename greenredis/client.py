@@ -17,7 +17,8 @@ from .modules import RedisModuleCommands
 from .pipeline import BasePipeline
 from .retry import Retry, default_retry
 from .traits import Traits
-from .transport.pool import ConnectionPool, make_pool
+from .transport.pool import ConnectionPool
+from .transport.pool_of_options import make_pool
 from .transport.single import SingleConnection
 
 # Imported when they are first asked for: most programs need none of them.

@@ -7,7 +7,7 @@ import pytest
 
 from greenredis import Redis, RedisError
 from greenredis.testing import ScriptedClient, ScriptedServer, Server, wait_until
-from greenredis.transport.share import DIALS
+from greenredis.transport.dials import DIALS
 
 
 @pytest.mark.parametrize("multiplex", [True, False])

@@ -241,7 +241,8 @@ def test_the_page_has_all_fixtures() -> None:
 
 
 @pytest.mark.slow
-def test_the_example_of_the_page_runs(pytester: pytest.Pytester, toxiproxy: Toxiproxy) -> None:
-    example = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(example) == 1 and len(example[0].split("\n\n\n")) > 1
-    run_plugin(pytester, example[0]).assert_outcomes(passed=example[0].count("def test"))
+def test_the_examples_of_the_page_run(pytester: pytest.Pytester, toxiproxy: Toxiproxy) -> None:
+    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(examples) == 2
+    program = "\n\n".join(examples)
+    run_plugin(pytester, program).assert_outcomes(passed=program.count("def test"))

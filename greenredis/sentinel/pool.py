@@ -6,11 +6,10 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..driver_info import UNSET
 from ..exceptions import SlaveNotFoundError
-from ..retry import default_retry
 from ..transport.connection import Connection, SSLConnection
-from ..transport.pool import BlockingConnectionPool, ConnectionPool
+from ..transport.pool import BlockingConnectionPool
+from ..transport.pool_of_options import with_defaults
 from .hold import HoldingMultiplexer
 from .replicas import ReplicaLocator
 from .spread import CURSORS, SpreadMultiplexer
@@ -77,12 +76,8 @@ class SentinelConnectionPool(BlockingConnectionPool):
         tls = kwargs.pop("ssl", False)
         kind = SentinelManagedSSLConnection if tls else SentinelManagedConnection
         kwargs.setdefault("connection_class", kind)
-        if kwargs.get("retry", UNSET) is UNSET:
-            kwargs["retry"] = default_retry()
-        if kwargs.get("retry_on_error") is None:
-            kwargs["retry_on_error"] = []
-        kwargs["max_connections"] = kwargs.get("max_connections") or ConnectionPool.default_max_connections
-        super().__init__(locator=self._locator(kwargs), owner=type(self).__name__, **kwargs)
+        locator = self._locator(kwargs)
+        super().__init__(locator=locator, owner=type(self).__name__, **with_defaults(kwargs))
 
     def _locator(self, options: dict[str, Any]) -> MasterLocator | ReplicaLocator:
         read_from = options.pop("read_from", None)

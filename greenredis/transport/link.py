@@ -16,7 +16,8 @@ from ..deadlines import bounded
 from ..exceptions import ConnectionError, InvalidResponse, RedisError, TimeoutError, fresh
 from ..protocol import NOT_ENOUGH, Push
 from .batch import Batch
-from .core import CoreConnection, shared_buffer
+from .core import CoreConnection
+from .opening import shared_buffer
 from .outbox import Outbox, Slot
 from .watchdog import Watchdog
 from .wire import TURN

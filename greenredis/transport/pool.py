@@ -30,7 +30,7 @@ from ..config import (
 from ..credentials import StreamingCredentialProvider
 from ..exceptions import ConnectionError, RedisError
 from ..protocol import Packed, Packer, Word
-from ..retry import Retry, default_retry, retry_policy
+from ..retry import Retry, retry_policy
 from ..traits import Traits
 from .connection import Connection, SSLConnection, UnixDomainSocketConnection
 from .core import UNSET
@@ -386,23 +386,3 @@ class BlockingConnectionPool(ConnectionPool):
             **connection_kwargs,
         )
         self.timeout = validate({"timeout": timeout})["timeout"]
-
-
-def make_pool(given: dict[str, Any]) -> ConnectionPool:
-    """The pool of a client with these options of its own."""
-    options = dict(given)
-    path, ssl = options.pop("unix_socket_path", None), options.pop("ssl", False)
-    if options.get("retry", UNSET) is UNSET:
-        options["retry"] = default_retry()
-    options["max_connections"] = options.get("max_connections") or ConnectionPool.default_max_connections
-    if options.get("retry_on_error") is None:
-        options["retry_on_error"] = []
-    if path is not None:
-        for name in ("host", "port", "socket_keepalive", "socket_keepalive_options"):
-            options.pop(name, None)
-        return BlockingConnectionPool(
-            connection_class=UnixDomainSocketConnection, path=path, owner="Redis", **options
-        )
-    if ssl:
-        options.setdefault("connection_class", SSLConnection)
-    return BlockingConnectionPool(owner="Redis", **options)

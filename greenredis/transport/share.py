@@ -1,10 +1,9 @@
-"""One hub's share of a pool: who has a connection, who waits for one, who dials."""
+"""One hub's share of a pool: who has a connection, and who waits for one."""
 
 from __future__ import annotations
 
 import logging
 import random
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,10 @@ from gevent import getcurrent
 from gevent.monkey import get_original
 
 from .. import deadlines
-from ..config import Address, Fixed
-from ..exceptions import ConnectionError, MaxConnectionsError, RedisError, TimeoutError, fresh
+from ..config import Address
+from ..exceptions import MaxConnectionsError, TimeoutError
 from .alarm import Alarm
+from .dials import DIALS, Dials, Waiter, wake
 
 if TYPE_CHECKING:
     from .link import Link
@@ -25,57 +25,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("greenredis")
 get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 
-DIALS = 8  # under way at once
-NEVER = float("inf")
 FRESH = 0.01  # seconds since its last reply for which a connection is not looked at
 
 
-class Waiter:
-    """A greenlet that waits for a connection."""
-
-    __slots__ = ("caller", "connection", "error", "queued", "until")
-
-    def __init__(self, caller: Any, until: float | None) -> None:
-        self.caller = caller
-        self.until = NEVER if until is None else until
-        self.queued = True
-        self.connection: Any = None
-        self.error: Exception | None = None
-
-
-class Probe(Fixed):
-    """The locator of a connection that is to tell whether there is a server of that role."""
-
-    def __init__(self, address: Address, role: str | None) -> None:
-        super().__init__(address)
-        self.role = role
-
-
-class Share:
+class Share(Dials):
     """The connections of a pool that belong to one hub. All of it runs in that hub's thread.
 
-    A slot is in use from the start of a dial until the connection is closed: `slots` never exceeds
-    `max_connections`.  A connection is idle, lent, or on its way to a waiter.
+    A connection is idle, lent, or on its way to a waiter.
     """
 
     def __init__(self, pool: ConnectionPool, hub: Any) -> None:
-        self.pool = pool
-        self.hub = hub
-        self.locator = pool.locator
-        self.idle: Any = pool.queue_class()
-        self.lent: set[Any] = set()
-        self.dialing: set[Any] = set()
-        self.waiting: deque[Waiter] = deque()
-        self.slots = 0
-        self.dials = 0
-        self.dialed = 0
+        super().__init__(pool, hub)
         self.link: Link | None = None  # shares one lent connection among all greenlets
-        self.links = 0  # lent connections that links hold, those that close included
         self.spread: dict[Any, Link] = {}  # where there is one for each address
         self.openings: dict[Any, gevent.Greenlet[..., Any]] = {}  # of links
-        self._is_down = False  # the last dial failed
-        self.link_lost = False  # and no connection was opened since
-        self.closed = False
         self._alarm = Alarm(hub.loop, self._on_alarm)
         self._sweep = Alarm(hub.loop, self._on_sweep)
         if pool.min_idle or pool.max_idle_time:
@@ -182,7 +145,7 @@ class Share:
             self.waiting.remove(waiter)
             waiter.queued = False
             waiter.error = self._timed_out(waiter)
-            self.hub.loop.run_callback(_wake, waiter)
+            self.hub.loop.run_callback(wake, waiter)
         return min((each.until for each in self.waiting), default=None)
 
     def _timed_out(self, waiter: Waiter) -> Exception:
@@ -209,88 +172,6 @@ class Share:
         else:
             connection.idle_since = monotonic()
             self._offer(connection)
-
-    def _offer(self, connection: Any) -> None:
-        """To whoever has waited longest, else to the idle ones."""
-        if self.waiting:
-            waiter = self.waiting.popleft()
-            waiter.queued = False
-            waiter.connection = connection
-            self.lent.add(connection)
-            self.hub.loop.run_callback(_wake, waiter)
-        else:
-            self.idle.put_nowait(connection)
-
-    def _drop(self, connection: Any) -> None:
-        self.slots -= 1
-        connection.disconnect()
-
-    # -- dialing
-
-    def _dial_for_waiters(self) -> None:
-        wanted = min(len(self.waiting), DIALS, self.dials + self.pool.max_connections - self.slots)
-        for _ in range(wanted - self.dials):
-            self._dial()
-
-    def _dial(self) -> None:
-        """Open a connection in the background: it outlives whoever wanted it."""
-        self.slots += 1
-        self.dials += 1
-        self.dialed += 1
-        gevent.spawn(self._finish_dial)
-
-    def _finish_dial(self) -> None:
-        connection = None
-        error: Exception | None = None
-        is_open = False
-        try:
-            connection = self.pool.make_connection()
-            self.dialing.add(connection)
-            self.pool.open(connection, self.locator)
-            is_open = True
-        except Exception as caught:
-            error = caught
-        except gevent.Timeout as caught:  # of somebody's function that connecting calls
-            error = TimeoutError(f"connecting to {self.pool.where()} was given up: {caught}")
-        finally:
-            self.dials -= 1
-            self.dialing.discard(connection)
-            if not is_open:
-                self.slots -= 1
-                if not self._is_stale(connection):  # the next dial is to where the server is now
-                    self._refuse(error)
-            elif self.closed or self._is_stale(connection):
-                self._drop(connection)
-            else:
-                self._welcome(connection)
-            self._dial_for_waiters()
-
-    def _is_stale(self, connection: Any) -> bool:
-        """Whether the server has moved since the dial began."""
-        address = getattr(connection, "address", None)
-        return address is not None and self.locator.address is not None and not self.locator.holds(address)
-
-    def _welcome(self, connection: Any) -> None:
-        if self._is_down or self.link_lost:
-            self._is_down = self.link_lost = False
-            log.info("connected to %s again", self.pool.where())
-        connection.idle_since = monotonic()
-        self._offer(connection)
-
-    def _refuse(self, error: Exception | None) -> None:
-        """All who wait share a failed dial, unless lent connections will come back to them."""
-        if error is None:
-            error = ConnectionError(f"the greenlet that connected to {self.pool.where()} was killed")
-        if not self._is_down:
-            self._is_down = True
-            shown = error if isinstance(error, RedisError) else repr(error)
-            log.warning("cannot connect to %s: %s", self.pool.where(), shown)
-        served_later = len(self.lent) > self.links
-        for _ in range(min(1, len(self.waiting)) if served_later else len(self.waiting)):
-            waiter = self.waiting.popleft()
-            waiter.queued = False
-            waiter.error = fresh(error)
-            self.hub.loop.run_callback(_wake, waiter)
 
     # -- upkeep
 
@@ -323,35 +204,6 @@ class Share:
             found = self._dial_to(address)
         self.lent.add(found)
         return found
-
-    def _dial_to(self, address: Address) -> Any:
-        if self.closed or self.slots >= self.pool.max_connections:
-            raise MaxConnectionsError(f"no connection is left for {address}")
-        connection, is_open = self.pool.make_connection(), False
-        self.slots += 1
-        self.dialing.add(connection)
-        try:
-            self.pool.open(connection, Probe(address, self.locator.role))
-            connection.locator = self.locator
-            is_open = True
-            return connection
-        except RedisError as error:
-            self.locator.unreached(address, error)
-            raise
-        finally:
-            self.dialing.discard(connection)
-            if not is_open:
-                self._drop(connection)
-                self._dial_for_waiters()
-
-    def answers(self, address: Address) -> bool:
-        """Whether a server of the role that the locator wants answers there. Takes a slot meanwhile."""
-        try:
-            self._drop(self._dial_to(address))
-        except RedisError:
-            return False
-        self._dial_for_waiters()
-        return True
 
     def leave(self) -> None:
         """The server has moved: close what is connected to where it was, or connecting, and wake its users.
@@ -437,8 +289,3 @@ class AtThreadEnd:
             share.close()
         else:
             self._hub.loop.run_callback_threadsafe(share.close)
-
-
-def _wake(waiter: Waiter) -> None:
-    if waiter.caller is not None:
-        waiter.caller.switch()
