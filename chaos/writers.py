@@ -71,10 +71,8 @@ class Writers:
 
     def check(self, deployment: SentinelDeployment, switch: float) -> float:
         """Seconds from the switch to the first write on the new master; asserts what is promised of all."""
-        kept: list[bytes] = deployment.node().ask("LRANGE", KEY, 0, -1, timeout=10)
-        survivors = set(kept)
-        assert len(kept) == len(survivors), "a write was executed twice"
-        lost = [each for each in self.writes if each.error is None and each.token not in survivors]
+        survivors = survivors_of(deployment)
+        lost = self.lost(survivors)
         late = [each.began - switch for each in lost if each.began > switch + 0.1]
         assert not late, f"{len(late)} acknowledged writes were lost that began {late[:5]} s after the switch"
         self._check_errors(survivors, switch)
@@ -84,6 +82,10 @@ class Writers:
         assert max(first.values()) - switch < 0.15, f"a caller waited {max(first.values()) - switch:.3f} s"
         print(f"{len(lost)} of {len(self.writes)} lost, {min(first.values()) - switch:.4f} s to the first")
         return min(first.values()) - switch
+
+    def lost(self, survivors: set[bytes]) -> list[Write]:
+        """The acknowledged writes that the master does not have."""
+        return [each for each in self.writes if each.error is None and each.token not in survivors]
 
     def _check_errors(self, survivors: set[bytes], switch: float) -> None:
         failed = [each for each in self.writes if each.error is not None]
@@ -97,6 +99,13 @@ class Writers:
         most = GREENLETS * (1 + math.ceil(outage / self.seconds))
         assert len(failed) <= most, f"{len(failed)} errors in an outage of {outage:.2f} s"
         assert all(each.ended - each.began < self.seconds + 0.1 for each in self.writes), "a call was late"
+
+
+def survivors_of(deployment: SentinelDeployment) -> set[bytes]:
+    """The tokens that the master has, each once."""
+    kept: list[bytes] = deployment.node().ask("LRANGE", KEY, 0, -1, timeout=10)
+    assert len(kept) == len(set(kept)), "a write was executed twice"
+    return set(kept)
 
 
 def through(writers: Writers, deployment: SentinelDeployment, fault: Callable[[], Any]) -> float:

@@ -40,6 +40,12 @@ if _TYPE_CHECKING:
     from .pubsub_messages import Subscription
     from .pubsub_worker import PubSubWorkerThread
     from .script import Script
+    from .sentinel import (
+        Sentinel,
+        SentinelConnectionPool,
+        SentinelManagedConnection,
+        SentinelManagedSSLConnection,
+    )
 
 # Imported when they are first asked for: most programs need none of them.
 _LATER = {
@@ -48,6 +54,10 @@ _LATER = {
     "PubSub": "pubsub",
     "PubSubWorkerThread": "pubsub_worker",
     "Script": "script",
+    "Sentinel": "sentinel",
+    "SentinelConnectionPool": "sentinel",
+    "SentinelManagedConnection": "sentinel",
+    "SentinelManagedSSLConnection": "sentinel",
     "Subscription": "pubsub_messages",
 }
 
@@ -82,6 +92,10 @@ __all__ = [
     "Retry",
     "SSLConnection",
     "Script",
+    "Sentinel",
+    "SentinelConnectionPool",
+    "SentinelManagedConnection",
+    "SentinelManagedSSLConnection",
     "StrictRedis",
     "Subscription",
     "TimeoutError",

@@ -22,7 +22,7 @@ from greenredis.sentinel import (
     SentinelManagedSSLConnection,
 )
 from greenredis.sentinel.url import pool_from_url
-from greenredis.testing import SentinelDeployment, Toxiproxy, wait_until
+from greenredis.testing import FullListener, SentinelDeployment, Toxiproxy, wait_until
 
 theirs: Any = None
 with suppress(ImportError):
@@ -304,6 +304,9 @@ def test_nothing_answers() -> None:
     with pytest.raises(MasterNotFoundError, match=r"127\.0\.0\.1:1 ConnectionError.*127\.0\.0\.1:2 Conn"):
         sentinel.discover_master(NAME)
     assert sentinel.discover_slaves(NAME) == []
+    with FullListener() as silent, pytest.raises(MasterNotFoundError, match="no answer by the deadline"):
+        with greenredis.deadline(0.1):
+            Sentinel([("127.0.0.1", silent.port)]).discover_master(NAME)
     with sentinel.slave_for(NAME, socket_timeout=0.3) as reader:
         with pytest.raises(SlaveNotFoundError, match=r"in 0\.\d\d s: 127\.0\.0\.1:1 .*; 127\.0\.0\.1:2 "):
             reader.get("key")

@@ -47,6 +47,7 @@ class Replicas:
         self._delays: dict[Place, float] = {}
         self._turn = random.randrange(1 << 16)
         self._known = Event()
+        self._empty_since = monotonic()
         self._shares: weakref.WeakSet[Share] = weakref.WeakSet()
         self._greenlet: gevent.Greenlet[..., None] | None = None
 
@@ -118,7 +119,7 @@ class Replicas:
 
     def explained(self, error: Exception) -> Exception:
         if isinstance(error, TimeoutError) and not self.addresses:
-            return self._not_found(0.0)
+            return self._not_found(monotonic() - self._empty_since)
         return error
 
     def _not_found(self, waited: float) -> SlaveNotFoundError:
@@ -170,8 +171,9 @@ class Replicas:
         self.addresses = tuple(before.get(place) or Address(*place) for place in places)
         if self.addresses:
             self._known.set()
-        else:
+        elif self._known.is_set():
             self._known.clear()
+            self._empty_since = monotonic()
         if set(before) - set(places):
             for share in list(self._shares):
                 share.leave()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
 from gevent.hub import get_hub
 
+from .. import deadlines
 from ..client import Redis
 from ..commands.topology import SentinelCommands
 from ..exceptions import ConnectionError, MasterNotFoundError, RedisError, ResponseError, TimeoutError
@@ -158,7 +160,7 @@ class Sentinel(SentinelCommands):
     # -- asking
 
     def _ask_all(self, question: Callable[[Redis], Any]) -> list[tuple[Redis, Any]]:
-        """Each sentinel with its answer, or its error; all are asked at once."""
+        """Each sentinel with its answer, or its error; all are asked at once, until the caller's deadline."""
 
         def ask(client: Redis) -> Any:
             try:
@@ -166,11 +168,14 @@ class Sentinel(SentinelCommands):
             except (ConnectionError, TimeoutError, ResponseError) as error:
                 return error
 
-        asked = [(client, gevent.spawn(ask, client)) for client in self.sentinels]
+        asked = [gevent.spawn(ask, client) for client in self.sentinels]
+        until, late = deadlines.current(), TimeoutError("no answer by the deadline")
         try:
-            return [(client, greenlet.get()) for client, greenlet in asked]
+            gevent.joinall(asked, timeout=None if until is None else max(0.0, until - monotonic()))
+            answers = [greenlet.value if greenlet.ready() else late for greenlet in asked]
+            return list(zip(self.sentinels, answers, strict=True))
         finally:
-            gevent.killall([greenlet for _, greenlet in asked], block=False)
+            gevent.killall(asked, block=False)
 
     def discover_master(self, service_name: str) -> Place:
         """Host and port of that master, as the first sentinel in order that knows it says.
