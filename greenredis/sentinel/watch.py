@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("greenredis")
 
 POLL_INTERVAL = 0.25  # seconds between questions while nobody can be subscribed to
-PROBE_PAUSE = (
-    0.05,
-    0.5,
-)  # seconds between tries of an address that did not answer: the first and the longest
+# Seconds between tries of an address that did not answer: the first and the longest.
+PROBE_PAUSE = (0.05, 0.5)
 HOLD_LIMIT = 2.0  # seconds for which writes are held at most
 DEFAULT_WAIT = 5.0  # seconds to wait for a master where neither a deadline nor socket_timeout says
 
