@@ -25,9 +25,11 @@ from greenredis.testing import (
     SentinelDeployment,
     Toxiproxy,
     client_list,
+    find_server,
     on_quiet_machine,
     wait_until,
 )
+from greenredis.testing.pytest_plugin import found
 
 SLACK = 0.1
 
@@ -207,15 +209,16 @@ def _agrees(deployment: SentinelDeployment) -> bool:
     return len({str(sentinel.ask(*words)) for sentinel in deployment.sentinels}) == 1
 
 
-def test_celery_through_a_failover(deployment: SentinelDeployment, tmp_path: Path) -> None:
+def test_celery_through_a_failover(toxiproxy: Toxiproxy, tmp_path: Path) -> None:
     """Broker and results are on the sentinels' master: the worker goes on with the new one."""
     need("celery")
-    url = ";".join(f"sentinel://{host}:{port}" for host, port in deployment.places)
-    with worker(tmp_path, url, master_name=deployment.name) as found:
-        found.produce(50)
-        old = deployment.failover()
-        wait_until(lambda: deployment.master != old and _agrees(deployment), 10)
-        found.produce(50)
+    with SentinelDeployment(toxiproxy, found(find_server)) as deployment:
+        url = ";".join(f"sentinel://{host}:{port}" for host, port in deployment.places)
+        with worker(tmp_path, url, master_name=deployment.name) as celery:
+            celery.produce(20)
+            old = deployment.failover()
+            wait_until(lambda: deployment.master != old and _agrees(deployment), 10)
+            celery.produce(20)
 
 
 # -- sentinels that are cut off, killed, slow
@@ -277,7 +280,7 @@ def test_switch_while_all_sentinels_are_cut_off(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("how", ["killed", "blackholed", "slow"])
+@pytest.mark.parametrize("how", ["killed", "refused", "blackholed", "slow"])
 def test_sentinels_that_fail(
     deployment: SentinelDeployment, toxiproxy: Toxiproxy, how: str, count: int
 ) -> None:
@@ -285,8 +288,10 @@ def test_sentinels_that_fail(
     with OwnRoute(deployment, toxiproxy) as route, route.client(deployment) as client:
         assert client.set("key", 1)
         with ExitStack() as stack:
-            for proxy in route.proxies[:count]:
+            for sentinel, proxy in zip(deployment.sentinels[:count], route.proxies, strict=False):
                 if how == "killed":
+                    sentinel.kill()
+                elif how == "refused":
                     stack.enter_context(proxy.down())
                 elif how == "blackholed":
                     stack.enter_context(deployment.partition(proxy))

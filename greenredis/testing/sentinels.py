@@ -257,6 +257,7 @@ class SentinelDeployment:
             proxy.reset()
         for process in (*self.nodes, *self.sentinels):
             process.start()
+        self._set_periods(_FORMED)  # which a sentinel that was restarted has forgotten
         wait_until(self._agrees, 20.0, f"the sentinels of {self!r} do not agree")
         self._demote_others()
         self.wait_until_settled()
