@@ -27,6 +27,7 @@ log = logging.getLogger("greenredis")
 
 REFRESH_INTERVAL = 5.0  # seconds between questions about the replicas, if nothing happens
 SETTLE = 0.05  # seconds to wait for more to happen before asking
+NEVER = float("inf")
 AVOIDED_FOR = 1.0  # seconds for which a replica that did not answer is left out
 
 
@@ -154,8 +155,10 @@ class Replicas:
         for place in self._places if share is not None else ():
             began = monotonic()
             answered = share.answers(Address(*place))  # type: ignore[union-attr]
-            self._delays[place] = monotonic() - began if answered else float("inf")
-        self._places.sort(key=lambda place: self._delays.get(place, float("inf")))
+            self._delays[place] = monotonic() - began if answered else NEVER
+        first = self.address  # stays it until another is twice as near: cursors and caches are there
+        favoured = (first.host, first.port) if first is not None else None
+        self._places.sort(key=lambda place: self._delays.get(place, NEVER) * (1 + (place != favoured)))
 
     def _arrange(self) -> None:
         """Have an Address for each place that is not avoided, the same as before where it was there."""
