@@ -4,7 +4,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from .backoff import default_backoff
-from .client import Pipeline, Redis, StrictRedis, from_url
+from .client import Redis, StrictRedis, from_url
 from .credentials import CredentialProvider, UsernamePasswordCredentialProvider
 from .deadlines import deadline
 from .driver_info import DriverInfo
@@ -34,6 +34,7 @@ from .transport.pool import BlockingConnectionPool, ConnectionPool
 from .version import __version__
 
 if _TYPE_CHECKING:
+    from .client_pipeline import Pipeline
     from .lock import Lock
     from .monitor import Monitor
     from .pubsub import PubSub
@@ -51,6 +52,7 @@ if _TYPE_CHECKING:
 _LATER = {
     "Lock": "lock",
     "Monitor": "monitor",
+    "Pipeline": "client_pipeline",
     "PubSub": "pubsub",
     "PubSubWorkerThread": "pubsub_worker",
     "Script": "script",

@@ -11,10 +11,9 @@ from gevent.lock import RLock
 from .commands.callbacks import Callbacks
 from .config import UNSUPPORTED_OPTIONS, parse_url, pool_maker
 from .driver_info import UNSET
-from .exceptions import REFUSED, DataError, WatchError
+from .exceptions import REFUSED, WatchError
 from .fieldsets import FieldsetCommands
 from .modules import RedisModuleCommands
-from .pipeline import BasePipeline
 from .retry import Retry, default_retry
 from .traits import Traits
 from .transport.pool import ConnectionPool
@@ -23,6 +22,7 @@ from .transport.single import SingleConnection
 
 # Imported when they are first asked for: most programs need none of them.
 if TYPE_CHECKING:
+    from .client_pipeline import Pipeline as Pipeline
     from .monitor import Monitor
     from .pubsub import PubSub
     from .script import Script
@@ -135,6 +135,8 @@ class Redis(FieldsetCommands, RedisModuleCommands):
 
         With `transaction` they are executed as one, between MULTI and EXEC.
         """
+        from .client_pipeline import Pipeline as Pipeline
+
         pipe = Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         if not self._is_single:
             pipe._transport = self._transport
@@ -238,15 +240,16 @@ class Redis(FieldsetCommands, RedisModuleCommands):
         self.close()
 
 
-class Pipeline(BasePipeline, Redis):  # type: ignore[misc]
-    """A client's pipeline. It has all commands' methods, which stage them and return the pipeline."""
-
-    def himport_set(self, key: Any, fieldset_name: str, values: Any) -> bool:
-        """Not in a pipeline, since it is several commands: call it on the client."""
-        raise DataError("himport_set is several commands, so it cannot be staged: call it on the client")
-
-
 StrictRedis = Redis
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Pipeline":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import client_pipeline
+
+    globals()[name] = client_pipeline.Pipeline
+    return client_pipeline.Pipeline
 
 
 def from_url(url: str, **kwargs: Any) -> Redis:

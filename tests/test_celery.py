@@ -23,7 +23,8 @@ def folder(tmp_path: Path) -> Path:
 def test_a_worker_runs_a_thousand_tasks(folder: Path, server: Server) -> None:
     with worker(folder, server.url) as found:
         told = found.produce(1000)
-        assert told == {"classes": ["greenredis.client"] * 4, "error": "ValueError('as told')"}
+        assert told["error"] == "ValueError('as told')"
+        assert all(module.startswith("greenredis.client") for module in told["classes"]), told
         names = server.ask("CLIENT", "LIST").decode().split("\n")
         assert not [line for line in names if "lib-name=redis-py" in line]
         found.process.send_signal(signal.SIGTERM)

@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "modules", "module_adapter", "pipeline", "pubsub", "monitor", "script", "lock", "cache",
         "fieldsets", "pubsub_connection", "pubsub_health", "pubsub_messages", "pubsub_worker",
     ),
-    ("client",),
+    ("client", "client_pipeline"),
     ("sentinel", "cluster"),
     ("__init__",),
     (
