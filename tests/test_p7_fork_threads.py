@@ -11,6 +11,7 @@ import textwrap
 import urllib.request
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import gevent
 import gevent.monkey
@@ -21,6 +22,7 @@ from scripted_sentinels import NAME, group, wait_for_subscribers  # type: ignore
 from greenredis import Redis
 from greenredis.sentinel import Sentinel
 from greenredis.testing import Server, free_port, open_descriptors, wait_until
+from greenredis.testing.process import Child, module_environment
 from greenredis.transport.link import Link
 from greenredis.transport.pool import ConnectionPool
 from greenredis.transport.wire import Wire
@@ -227,16 +229,19 @@ WATCHING = """
 """
 
 
-def test_each_child_hears_of_a_switch_by_itself() -> None:
+def test_each_child_hears_of_a_switch_by_itself(tmp_path: Path) -> None:
     with group() as (nodes, sentinels):
-        ports = [each.port for each in sentinels]
-        # The sentinels answer in this hub, which must go on meanwhile.
-        output = gevent.get_hub().threadpool.spawn(run, WATCHING, *ports, nodes[1].port)
+        ports = [str(each.port) for each in (*sentinels, nodes[1])]
+        output = tmp_path / "output"
+        with output.open("wb") as file:
+            words = [sys.executable, "-c", textwrap.dedent(WATCHING), *ports]
+            parent = Child(words, file.fileno(), environment=module_environment())
         wait_until(lambda: {len(each.subscribers) for each in sentinels} == {3}, 20)
         nodes[0].role = "slave"
         for each in sentinels:
             each.switch(nodes[1], 1)
-        assert output.get(timeout=25) == "0\n"
+        wait_until(lambda: parent.ended, 25)
+        assert output.read_text().endswith("0\n"), output.read_text()
 
 
 def alive(*kinds: type) -> int:

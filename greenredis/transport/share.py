@@ -59,7 +59,7 @@ class Share(Dials):
             connection = idle.get_nowait()
             self.lent.add(connection)
             age = monotonic() - connection.idle_since
-            if age > FRESH or not self.locator.holds(connection.address):
+            if age > FRESH or connection.address is not self.locator.address:
                 connection = self._checked(connection, age)
         if connection is None:
             connection = self._wait()
@@ -166,7 +166,12 @@ class Share(Dials):
         if connection not in self.lent:
             return
         self.lent.remove(connection)
-        if self.closed or not self.locator.holds(connection.address) or not connection.is_reusable():
+        address = connection.address
+        if (
+            self.closed
+            or (address is not self.locator.address and not self.locator.holds(address))
+            or not connection.is_reusable()
+        ):
             self._drop(connection)
             self._dial_for_waiters()
         else:
