@@ -104,6 +104,9 @@ _OPTION_WIDTHS = {
 
 
 def _look_up(words: Sequence[Any]) -> Traits:
+    if not _BY_NAME:  # read when first asked for, which importing greenredis does not wait for
+        _fill()
+        return traits_of(words)
     name, line = _split(words)
     if name in _WAIT_BY_OPTION:
         return _by_block_option(name, line)
@@ -256,4 +259,3 @@ _CONTAINERS = frozenset(re.findall(r"([A-Z]+)\|", TABLE))
 _BY_NAME: dict[Any, Traits] = {}
 _BY_SUBCOMMAND: dict[str, Traits] = {}
 _WAIT_BY_OPTION: dict[str, bool] = {}  # whether it is read-only
-_fill()
