@@ -119,7 +119,7 @@ class Lock:
         except LockError as lost:
             if self.raise_on_release_error:
                 raise
-            log.warning("the lock %r had been lost before the end of its block: %s", self.name, lost)
+            log.warning("the lock %r had been lost before the end of its block: %s", self.name, str(lost))
 
     # -- acquiring
 
@@ -224,7 +224,7 @@ class Lock:
             except (ConnectionError, TimeoutError) as error:
                 failure = error
             gevent.sleep(random.uniform(0.5, 1.5))
-        log.warning("the lock %r may have been left behind: %s", self.name, failure)
+        log.warning("the lock %r may have been left behind: %s", self.name, str(failure))
 
     # -- staying
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,9 @@ import gevent.os
 import pytest
 from scripted_sentinels import NAME, group, wait_for_subscribers  # type: ignore[import-not-found]
 
-from greenredis import Redis
+from greenredis import ConnectionError, Redis
+from greenredis.backoff import NoBackoff
+from greenredis.retry import Retry
 from greenredis.sentinel import Sentinel
 from greenredis.testing import Server, free_port, open_descriptors, wait_until
 from greenredis.testing.process import Child, module_environment
@@ -276,3 +279,19 @@ def test_abandoned_clients_go_with_all_they_had(server: Server, collect: str) ->
         return len(open_descriptors()) <= before and alive(*kinds) <= objects
 
     wait_until(is_gone, 10)
+
+
+def test_kept_log_record_keeps_no_client_alive(caplog: pytest.LogCaptureFixture) -> None:
+    """Handlers keep records, of which the arguments are a part."""
+    client = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
+    with pytest.raises(ConnectionError):
+        client.ping()
+    assert "cannot connect" in caplog.text
+    pool = weakref.ref(client.connection_pool)
+    del client
+
+    def is_gone() -> bool:
+        gc.collect()
+        return pool() is None
+
+    wait_until(is_gone)

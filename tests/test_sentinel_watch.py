@@ -159,10 +159,11 @@ def test_readonly_in_pipelines_and_transactions() -> None:
     with group() as (nodes, sentinels), sentinel_of(sentinels).master_for(NAME) as client:
         assert client.set("key", 1) is True
         settle(client, sentinels)
+        asked = sum(len(each.questions()) for each in sentinels)
         nodes[0].role = "slave"
         pipe = client.pipeline(transaction=False).set("a", 1).set("b", 2)
         done = gevent.spawn(pipe.execute)
-        wait_until(lambda: len(nodes[0].sent("SET")) == 3)
+        wait_until(lambda: sum(len(each.questions()) for each in sentinels) == asked + 6)
         sentinels[2].switch(nodes[1], 1)
         assert done.get(timeout=5) == [True, True]
 

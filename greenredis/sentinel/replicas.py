@@ -145,7 +145,7 @@ class Replicas:
                 self._places = sorted(map(self.watch.sentinel.translated, watcher.replicas()))
                 break
             except (RedisError, OSError, *UNREADABLE) as error:
-                log.info("%s does not tell of replicas: %s", watcher.where, error)
+                log.info("%s does not tell of replicas: %s", watcher.where, str(error))
         if self.nearest:
             self._measure()
         self._arrange()

@@ -121,7 +121,7 @@ class Dials:
             error = ConnectionError(f"the greenlet that connected to {self.pool.where()} was killed")
         if not self._is_down:
             self._is_down = True
-            shown = error if isinstance(error, RedisError) else repr(error)
+            shown = str(error) if isinstance(error, RedisError) else repr(error)
             log.warning("cannot connect to %s: %s", self.pool.where(), shown)
         served_later = len(self.lent) > self.links
         for _ in range(min(1, len(self.waiting)) if served_later else len(self.waiting)):
