@@ -124,16 +124,17 @@ class CoreConnection(OpeningConnection):
         wire = self._live_wire()
         turn = monotonic() + TURN
         for piece in (packed,) if isinstance(packed, bytes) else packed:
-            if piece:
-                try:
-                    wire.send_all(piece, until)
-                except OSError as error:
-                    self._taken = self._taken or getattr(error, "unsent", 0) < len(piece)
-                    raise
-                self._taken = True
-            if monotonic() > turn:
+            if not piece:
+                continue
+            if monotonic() > turn:  # never after the last piece: who is killed there has sent it whole
                 give_turn(wire.hub)
                 turn = monotonic() + TURN
+            try:
+                wire.send_all(piece, until)
+            except OSError as error:
+                self._taken = self._taken or getattr(error, "unsent", 0) < len(piece)
+                raise
+            self._taken = True
 
     def _read(self, decode: bool = True, pushes: bool = False) -> Any:
         parser = self._parser
